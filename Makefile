@@ -1,0 +1,54 @@
+# One command a chore. `make demo` and `make test` need Python 3.11+ and nothing else.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test test-postgres check bench docs lock clean
+
+help: ## list the chores
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## make .venv with everything that demo, tests and docs need
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Caveat needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Name another: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python3 cannot make virtual environments here; on Debian: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP) ## the whole story on real pictures, with a report to open
+	$(BIN)/caveat demo
+
+serve: $(STAMP) ## a registry on http://127.0.0.1:8080, data in ./caveat-data
+	$(BIN)/caveat serve
+
+test: $(STAMP) ## the tests, on the embedded database
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+test-postgres: $(STAMP) ## the store and the service on PostgreSQL (Debian's, or CAVEAT_TEST_POSTGRES)
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest tests/store tests/api
+
+check: $(STAMP) ## lint, types, layers, sizes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: $(STAMP) ## speed beside the peers, as ratios of one run
+	$(BIN)/python tests/bench/run.py
+
+docs: $(STAMP) ## the documentation, in docs/_build/html
+	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+lock: ## refresh constraints.txt (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --upgrade --exclude-newer 2026-11-07 --extra server --extra parquet --group dev --group docs pyproject.toml -o constraints.txt
+
+clean: ## remove what the chores made
+	rm -rf $(VENV) build dist docs/_build caveat-demo .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

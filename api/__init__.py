@@ -1,0 +1,35 @@
+"""The service: HTTP in front of the registry.
+
+:func:`create_app` wires it; gunicorn calls it once a worker, ``gunicorn 'api:create_app()'``.
+"""
+
+import os
+from collections.abc import Callable
+from datetime import datetime
+
+from flask import Flask
+
+from api import health, problems, spawning_v2
+from api.settings import Settings, settings_from
+from api.state import attach
+from api.v1 import lookup, parameters, reservations
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: Settings | None = None, now: Callable[[], datetime] | None = None) -> Flask:
+    """Make the application; without ``settings`` they are read from the environment.
+
+    Raises :class:`registry.errors.SettingsError`.
+    """
+    settings = settings or settings_from(os.environ)
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.url_map.strict_slashes = True
+    app.url_map.redirect_defaults = False
+    app.url_map.merge_slashes = False
+    attach(app, settings, now)
+    problems.register_handlers(app)
+    for room in (lookup, reservations, parameters, spawning_v2, health):
+        app.register_blueprint(room.blueprint)
+    return app

@@ -1,0 +1,278 @@
+"""Operator commands: ``caveat serve``, ``caveat db`` and ``caveat api-keys``.
+
+They reach the command line through an entry point, so that the client needs none of this.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from api.keys import create_key, parse_scopes
+from api.settings import Settings, settings_from
+from registry.errors import CaveatError, NotFoundError, SettingsError
+from registry.migrations import migrate
+from registry.store import Store, principals
+from registry.store.engine import SAFE_SQLITE, is_multiprocess_safe, sqlite_version
+
+__all__ = ["api_keys", "db", "serve"]
+
+_DATA = click.option(
+    "--data", type=click.Path(file_okay=False, path_type=Path), help="Folder of the embedded database."
+)
+_DATABASE = click.option("--database", metavar="URL", help="PostgreSQL: postgresql://user@host/name.")
+
+
+def _settings(data: Path | None, database: str | None) -> Settings:
+    """Join options and environment; the folder ./caveat-data is the last resort."""
+    if data and database:
+        raise SettingsError("--data and --database name two databases", hint="Give one of them.")
+    environment = {k: v for k, v in os.environ.items() if k.startswith("CAVEAT_")}
+    if data or database:
+        environment.pop("CAVEAT_DATA", None)
+        environment.pop("CAVEAT_DATABASE", None)
+        environment |= {"CAVEAT_DATABASE": database} if database else {"CAVEAT_DATA": str(data)}
+    elif "CAVEAT_DATA" not in environment and "CAVEAT_DATABASE" not in environment:
+        environment["CAVEAT_DATA"] = "caveat-data"
+    folder = environment.get("CAVEAT_DATA")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    return settings_from(environment)
+
+
+def _opened(settings: Settings) -> Store:
+    store = Store.open(settings.database)
+    migrate(store)
+    return store
+
+
+@click.command()
+@_DATA
+@_DATABASE
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one."
+)
+@click.option(
+    "--workers", default=2, show_default=True, type=click.IntRange(1, 256), help="Processes of gunicorn."
+)
+@click.option(
+    "--threads", default=4, show_default=True, type=click.IntRange(1, 256), help="Threads a process."
+)
+@click.option("--threaded", is_flag=True, help="One process and no gunicorn: for demos and small set-ups.")
+def serve(
+    data: Path | None, database: str | None, host: str, port: int, workers: int, threads: int, threaded: bool
+) -> None:
+    r"""Run a registry, by default on http://127.0.0.1:8080 with its data in ./caveat-data.
+
+    \b
+    Try it:
+      caveat api-keys create --name me --scope lookup --scope register
+      caveat serve
+      curl http://127.0.0.1:8080/readyz
+    """
+    settings = _settings(data, database)
+    _opened(settings).close()
+    if threaded:
+        _serve_threaded(settings, host, port)
+        return
+    if workers > 1 and not is_multiprocess_safe(settings.database):
+        found, wanted = (".".join(map(str, v)) for v in (sqlite_version(), SAFE_SQLITE))
+        click.echo(
+            f"warning: SQLite {found} can corrupt a database that several processes write to;"
+            " running one worker.\n"
+            f"         Install pysqlite3 (SQLite {wanted} or newer), or use PostgreSQL.",
+            err=True,
+        )
+        workers = 1
+    _serve_gunicorn(settings, f"{host}:{port}", workers, threads)
+
+
+def _serve_threaded(settings: Settings, host: str, port: int) -> None:
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    from api import create_app
+
+    class Quiet(WSGIRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log(self, type: str, message: str, *args: Any) -> None:
+            return
+
+    server = make_server(host, port, create_app(settings), threaded=True, request_handler=Quiet)
+    click.echo(f"listening on http://{host}:{server.server_port}")
+    _stop_with_parent()
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+
+
+def _stop_with_parent() -> None:
+    """End the process when the one that started it is gone, if it asked for that."""
+    if os.environ.get("CAVEAT_STOP_WITH_PARENT") != "1":
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _serve_gunicorn(settings: Settings, bind: str, workers: int, threads: int) -> None:
+    from gunicorn.app.base import BaseApplication
+
+    from api import create_app
+
+    class Server(BaseApplication):
+        def load_config(self) -> None:
+            options = {
+                "bind": bind,
+                "workers": workers,
+                "threads": threads,
+                "worker_class": "gthread",
+                "timeout": 60,
+                "graceful_timeout": 30,
+                "keepalive": 30,
+                "accesslog": None,
+                "loglevel": "info",
+            }
+            for name, value in options.items():
+                self.cfg.set(name, value)
+
+        def load(self) -> Any:
+            return create_app(settings)
+
+    Server().run()
+
+
+@click.group()
+def db() -> None:
+    """Look after the database."""
+
+
+@db.command("init")
+@_DATA
+@_DATABASE
+def db_init(data: Path | None, database: str | None) -> None:
+    """Create the tables."""
+    _migrate(data, database)
+
+
+@db.command("migrate")
+@_DATA
+@_DATABASE
+def db_migrate(data: Path | None, database: str | None) -> None:
+    """Bring the tables to this version; safe to repeat."""
+    _migrate(data, database)
+
+
+def _migrate(data: Path | None, database: str | None) -> None:
+    store = _opened(_settings(data, database))
+    click.echo(f"ready, at event {store.head()}")
+
+
+@click.group("api-keys")
+def api_keys() -> None:
+    """Make, list and revoke API keys."""
+
+
+@api_keys.command("create")
+@_DATA
+@_DATABASE
+@click.option("--name", required=True, help="Whom the key is for.")
+@click.option(
+    "--scope", "scopes", multiple=True, required=True, help="lookup, register, domain:NAME or domain:*."
+)
+@click.option(
+    "--evidence-level",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 4),
+    help="What is known of the holder: 0 nothing, 1 a location, 2 an account, 3 signed works, 4 attested.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def api_keys_create(
+    data: Path | None,
+    database: str | None,
+    name: str,
+    scopes: tuple[str, ...],
+    evidence_level: int,
+    as_json: bool,
+) -> None:
+    r"""Make a key; it is shown once.
+
+    \b
+    An artist:    caveat api-keys create --name Ada --scope register --scope lookup
+    A trainer:    caveat api-keys create --name Lab --scope lookup
+    A domain:     caveat api-keys create --name Site --scope register --scope domain:example.org
+    """
+    settings = _settings(data, database)
+    key = create_key(
+        _opened(settings),
+        name=name,
+        scopes=parse_scopes(scopes),
+        evidence_level=evidence_level,
+        environment=settings.key_environment,
+        at=int(time.time()),
+    )
+    if as_json:
+        click.echo(json.dumps({"id": key.id, "principal": key.principal_id, "key": key.secret}))
+        return
+    click.echo(f"key {key.id} for {name}, shown once:", err=True)
+    click.echo(key.secret)
+
+
+@api_keys.command("list")
+@_DATA
+@_DATABASE
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+def api_keys_list(data: Path | None, database: str | None, as_json: bool) -> None:
+    """List the keys, without the secrets."""
+    with _opened(_settings(data, database)).read() as connection:
+        rows = principals.list_credentials(connection)
+    for row in rows:
+        wire = {
+            "id": row.id,
+            "name": row.name,
+            "scopes": row.scopes.split(),
+            "evidence_level": row.evidence_level,
+            "revoked": row.revoked_at is not None,
+        }
+        state = "revoked" if wire["revoked"] else "live"
+        line = f"{row.id}  {state:8}{row.evidence_level}  {row.name}  {row.scopes}"
+        click.echo(json.dumps(wire) if as_json else line)
+
+
+@api_keys.command("revoke")
+@_DATA
+@_DATABASE
+@click.argument("key_id")
+def api_keys_revoke(data: Path | None, database: str | None, key_id: str) -> None:
+    """Revoke a key; every worker refuses it from the next request on."""
+    with _opened(_settings(data, database)).administer() as connection:
+        if not principals.revoke_credential(connection, key_id, int(time.time())):
+            raise NotFoundError(f"no live key {key_id}", hint="caveat api-keys list shows the keys.")
+    click.echo(f"revoked {key_id}")
+
+
+def main() -> None:
+    """Run the operator commands without the client: ``python -m api.commands``."""
+    group = click.Group("caveat", commands={"serve": serve, "db": db, "api-keys": api_keys})
+    try:
+        group()
+    except CaveatError as error:
+        click.echo(f"error: {error.message}" + (f"\n{error.hint}" if error.hint else ""), err=True)
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()

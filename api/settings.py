@@ -1,0 +1,59 @@
+"""The service's settings: one frozen value, read from the environment, checked at the start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from registry.errors import SettingsError
+from registry.store.engine import database_url
+
+__all__ = ["Settings", "settings_from"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that an operator can choose; the environment variable is ``CAVEAT_`` and the name."""
+
+    database: str
+    """Address of the database: ``sqlite:///…`` or ``postgresql://…`` (``CAVEAT_DATABASE``)."""
+    key_environment: str = "live"
+    """The middle of new API keys, ``cav_live_…``; ``test`` for trial installations."""
+    max_items: int = 10_000
+    """Most items in one look-up, works in one reservation, or URLs in one submission."""
+    max_urls: int = 100_000
+    """Most lines in one request of the compatible look-up."""
+    max_body_bytes: int = 64 * 1024 * 1024
+    """Largest request body, in bytes."""
+
+
+def settings_from(environment: Mapping[str, str]) -> Settings:
+    """Read the settings; ``CAVEAT_DATA`` names the folder of the embedded database.
+
+    Raises :class:`SettingsError` that names the variable.
+    """
+    database = environment.get("CAVEAT_DATABASE", "")
+    folder = environment.get("CAVEAT_DATA", "")
+    if bool(database) == bool(folder):
+        raise SettingsError(
+            "expected exactly one of CAVEAT_DATABASE and CAVEAT_DATA",
+            hint="Set CAVEAT_DATA to a folder for the embedded database, or CAVEAT_DATABASE to postgresql://…",
+        )
+    key_environment = environment.get("CAVEAT_KEY_ENVIRONMENT", "live")
+    if not (key_environment.isascii() and key_environment.isalpha()):
+        raise SettingsError(f"CAVEAT_KEY_ENVIRONMENT: expected letters, got {key_environment!r}")
+    return Settings(
+        database=database or database_url(Path(folder)),
+        key_environment=key_environment,
+        max_items=_positive(environment, "CAVEAT_MAX_ITEMS", 10_000),
+        max_urls=_positive(environment, "CAVEAT_MAX_URLS", 100_000),
+        max_body_bytes=_positive(environment, "CAVEAT_MAX_BODY_BYTES", 64 * 1024 * 1024),
+    )
+
+
+def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise SettingsError(f"{name}: expected a positive integer, got {text!r}")
+    return int(text)

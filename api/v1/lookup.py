@@ -1,0 +1,197 @@
+"""``POST /api/v1/lookup``: what is known of up to 10,000 items, each answered in its place.
+
+An item that cannot be read is ``malformed``, one that gives nothing to compare is ``not_checked``; neither
+has a preference, and the others are answered all the same. A registry that cannot know answers 503.
+
+Without a key: preference, state and kind of match. With a key of scope ``lookup``: the record, its label,
+terms and contact, and the distance too.
+"""
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from flask import Blueprint, Response, jsonify
+from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
+
+from api.auth import optional_caller
+from api.body import Body, read_body
+from api.operations import Operation, operation
+from api.state import state
+from registry.errors import InputError, PayloadTooLargeError
+from registry.fingerprint import QUERY_FORMS, parse_fingerprint, sha256_from_hex
+from registry.lookup import Question
+from registry.preference import Mode, Statement, Status, Use, decide, effective
+from registry.urls import canonicalize_url
+
+__all__ = ["MAX_STATEMENTS", "blueprint"]
+
+blueprint = Blueprint("lookup", __name__, url_prefix="/api/v1")
+
+MAX_STATEMENTS = 8
+"""Most statements told of one item, the deciding ones first."""
+
+_ITEM = {
+    "type": "object",
+    "required": ["id"],
+    "properties": {
+        "id": {"type": "string"},
+        "url": {"type": "string"},
+        "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "fingerprint": {
+            "type": "object",
+            "required": ["v", "quality"],
+            "properties": {
+                "v": {"type": "integer"},
+                "quality": {"type": "integer", "minimum": 0, "maximum": 100},
+                "phash": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+                "pdq": {
+                    "type": "object",
+                    "properties": {f: {"type": "string", "pattern": "^[0-9a-f]{64}$"} for f in QUERY_FORMS},
+                    "additionalProperties": False,
+                },
+            },
+        },
+    },
+}
+
+
+class Item(Body):
+    """One item of a look-up."""
+
+    id: str = Field(max_length=1000)
+    url: str | None = None
+    sha256: str | None = None
+    fingerprint: dict[str, Any] | None = None
+
+
+class LookupRequest(Body):
+    """What to look up, for which use."""
+
+    use: Use = Use.GENAI_TRAIN
+    mode: Mode = Mode.EU_ART4
+    as_of_seq: int | None = Field(default=None, ge=0)
+    items: list[Annotated[dict[str, Any], WithJsonSchema(_ITEM)]]
+
+
+class Result(BaseModel):
+    """The answer to one item; ``preference`` is null unless ``status`` is ok."""
+
+    id: str
+    status: Status
+    preference: str | None
+    reason: str
+    matched_by: str | None
+    state: str | None
+    statements: list[dict[str, Any]]
+
+
+class LookupAnswer(BaseModel):
+    """The answers, in the order of the items, as of one event."""
+
+    as_of_seq: int
+    checkpoint: str | None
+    results: list[Result]
+
+
+@blueprint.post("/lookup")
+@operation(
+    Operation(
+        "Look up what is said of items",
+        answer=LookupAnswer,
+        body=LookupRequest,
+        scope="optional",
+        errors=(400, 401, 413, 415, 422, 503),
+    )
+)
+def lookup() -> Response:
+    """Answer each item in its place."""
+    caller = optional_caller()
+    asked = read_body(LookupRequest)
+    if len(asked.items) > state().settings.max_items:
+        raise PayloadTooLargeError(
+            f"{len(asked.items)} items; at most {state().settings.max_items} in one request"
+        )
+    ids = [_id(item, place) for place, item in enumerate(asked.items)]
+    if len(set(ids)) != len(ids):
+        raise InputError(
+            "items: two items have one id", hint="Give each item an id of its own in the request."
+        )
+    parsed = [_parse(item) for item in asked.items]
+    answer = state().lookup.ask([p for p in parsed if isinstance(p, Question)], asked.as_of_seq)
+    statements = iter(answer.statements)
+    detail = caller is not None and "lookup" in caller.scopes
+    results = [
+        _result(id_, _told(next(statements), asked.use, detail), asked, detail)
+        if isinstance(question, Question)
+        else _unanswered(id_, *question)
+        for id_, question in zip(ids, parsed, strict=True)
+    ]
+    return jsonify(as_of_seq=answer.as_of_seq, checkpoint=None, results=results)
+
+
+def _id(item: dict[str, Any], place: int) -> str:
+    id_ = item.get("id")
+    if not isinstance(id_, str):
+        raise InputError(f"items.{place}.id: expected a string, got {id_!r}")
+    return id_
+
+
+def _parse(item: dict[str, Any]) -> Question | tuple[Status, str]:
+    """Return the question of an item, or why there is none."""
+    try:
+        read = Item.model_validate(item)
+        question = Question(
+            url=None if read.url is None else canonicalize_url(read.url),
+            sha256=None if read.sha256 is None else sha256_from_hex(read.sha256),
+            fingerprint=None
+            if read.fingerprint is None
+            else parse_fingerprint(read.fingerprint, QUERY_FORMS),
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        return Status.MALFORMED, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except InputError as error:
+        return Status.MALFORMED, error.message
+    if question.url is None and question.sha256 is None and question.fingerprint is None:
+        return Status.MALFORMED, "none of url, sha256 and fingerprint is given"
+    if question.too_plain:
+        return (
+            Status.NOT_CHECKED,
+            "the picture is too plain to be told apart by its fingerprint; send its sha256",
+        )
+    return question
+
+
+def _told(statements: list[Statement], use: Use, detail: bool) -> list[Statement]:
+    """Choose what of the statements the caller may know."""
+    counted = effective(statements, use)[:MAX_STATEMENTS]
+    if detail:
+        return [replace(s, principal="") for s in counted]
+    return [
+        replace(s, principal="", record="", label="", match=replace(s.match, distance=None)) for s in counted
+    ]
+
+
+def _result(id_: str, told: list[Statement], asked: LookupRequest, detail: bool) -> dict[str, Any]:
+    decision = decide(told, asked.use, asked.mode)
+    return {
+        "id": id_,
+        "status": str(Status.OK),
+        "preference": str(decision.preference),
+        "reason": decision.reason,
+        "matched_by": decision.matched_by,
+        "state": decision.state,
+        "statements": [statement.to_wire(detail=detail) for statement in told],
+    }
+
+
+def _unanswered(id_: str, status: Status, reason: str) -> dict[str, Any]:
+    return {
+        "id": id_,
+        "status": str(status),
+        "preference": None,
+        "reason": reason,
+        "matched_by": None,
+        "state": None,
+        "statements": [],
+    }

@@ -1,0 +1,46 @@
+"""``GET /api/v1/parameters``: what this registry takes and how it matches."""
+
+from flask import Blueprint, Response, jsonify
+from pydantic import BaseModel
+
+from api.operations import Operation, operation
+from api.state import state
+from registry import fingerprint
+from registry.preference import Mode, Use
+
+__all__ = ["blueprint"]
+
+blueprint = Blueprint("parameters", __name__, url_prefix="/api/v1")
+
+
+class Parameters(BaseModel):
+    """Live fingerprint versions, radii in bits, and limits of one request."""
+
+    fingerprint_versions: list[int]
+    registered_windows: list[str]
+    query_forms: list[str]
+    min_quality: int
+    strict_radius: int
+    review_radius: int
+    phash_radius: int
+    uses: list[str]
+    modes: list[str]
+    max_items: int
+
+
+@blueprint.get("/parameters")
+@operation(Operation("What this registry takes, and how it matches", answer=Parameters))
+def parameters() -> Response:
+    """List what a client must know before it computes anything."""
+    return jsonify(
+        fingerprint_versions=[fingerprint.VERSION],
+        registered_windows=fingerprint.REGISTERED_WINDOWS,
+        query_forms=fingerprint.QUERY_FORMS,
+        min_quality=fingerprint.MIN_QUALITY,
+        strict_radius=fingerprint.STRICT_RADIUS,
+        review_radius=fingerprint.REVIEW_RADIUS,
+        phash_radius=fingerprint.PHASH_RADIUS,
+        uses=list(Use),
+        modes=list(Mode),
+        max_items=state().settings.max_items,
+    )

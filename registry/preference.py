@@ -1,0 +1,347 @@
+"""Who said what about a use, and what follows from it: the one place where consent is decided.
+
+A :class:`Statement` is what one speaker said about one asset; :func:`decide` combines statements into
+a :class:`Decision` for one use, by these rules and in this order:
+
+1. among the statements of one verified principal that match exactly, the narrowest scope wins, then
+   the newest; nobody else's statement is ever lifted by them;
+2. ``allowed`` counts only from evidence level ``ALLOWING_LEVEL`` up; below it, it says nothing;
+3. of what is left the most restrictive wins: reserved > conditional > allowed > unknown;
+4. a statement whose match is uncertain (a near duplicate beyond the strict radius) decides nothing by
+   itself: it asks for a review, and in strict mode it removes.
+
+What the decision does to a sample depends on the mode: ``eu-art4`` keeps the unknown, ``strict`` does
+not, ``research-art3`` records reservations and enforces none. ``conditional`` acts as reserved.
+
+``unknown`` means that nobody has said anything. It is never used for "could not be found out": that is
+a :class:`Status` other than ``ok``, and such an item has no preference at all.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any
+
+from registry.errors import RegistryAnswerError
+
+__all__ = [
+    "ALLOWING_LEVEL",
+    "Action",
+    "Decision",
+    "Match",
+    "Mode",
+    "Preference",
+    "Scope",
+    "State",
+    "Statement",
+    "Status",
+    "Use",
+    "decide",
+    "effective",
+]
+
+ALLOWING_LEVEL = 3
+"""The evidence level from which a permission counts (3 signed work, 4 attested)."""
+
+
+class Use(StrEnum):
+    """What a work may be used for; closed and versioned."""
+
+    TDM = "tdm"
+    TRAIN = "train"
+    GENAI_TRAIN = "genai-train"
+    AI_INPUT = "ai-input"
+    AI_INDEX = "ai-index"
+    SEARCH = "search"
+
+
+class Preference(StrEnum):
+    """What was said of a use."""
+
+    RESERVED = "reserved"
+    CONDITIONAL = "conditional"
+    ALLOWED = "allowed"
+    UNKNOWN = "unknown"
+
+    @property
+    def restriction(self) -> int:
+        """Its place in the order of restriction, 3 (reserved) to 0 (unknown)."""
+        return _RESTRICTION[self]
+
+
+class Status(StrEnum):
+    """How the check of one item went; only ``ok`` has a preference."""
+
+    OK = "ok"
+    ERROR = "error"
+    MALFORMED = "malformed"
+    NOT_CHECKED = "not_checked"
+
+
+class Mode(StrEnum):
+    """What a run does with the unknown and with reservations."""
+
+    EU_ART4 = "eu-art4"
+    STRICT = "strict"
+    RESEARCH_ART3 = "research-art3"
+
+
+class Action(StrEnum):
+    """What happens to a sample."""
+
+    KEEP = "keep"
+    REMOVE = "remove"
+    REVIEW = "review"
+    ERROR = "error"
+
+
+class State(StrEnum):
+    """How a record stands."""
+
+    ASSERTED = "asserted"
+    VERIFIED = "verified"
+    DISPUTED = "disputed"
+    QUARANTINED = "quarantined"
+    WITHDRAWN = "withdrawn"
+
+
+class Scope(IntEnum):
+    """How much a statement speaks about; the smaller, the narrower."""
+
+    WORK = 0
+    PREFIX = 1
+    HOST = 2
+    DOMAIN = 3
+
+
+_RESTRICTION = {
+    Preference.RESERVED: 3,
+    Preference.CONDITIONAL: 2,
+    Preference.ALLOWED: 1,
+    Preference.UNKNOWN: 0,
+}
+_SCOPE_NAMES = {scope: scope.name.lower() for scope in Scope}
+_EXACT_MATCHES = frozenset({"url", "sha256", "prefix", "host", "domain"})
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How a statement came to be about this item.
+
+    ``kind`` is url, prefix, host, domain, sha256, pdq or phash. ``certain`` is False for a near
+    duplicate beyond the strict radius. ``distance`` is in bits, for hashes; ``window`` names the
+    registered window and ``form`` the queried one.
+    """
+
+    kind: str
+    certain: bool = True
+    distance: int | None = None
+    window: str | None = None
+    form: str | None = None
+
+    def to_wire(self, *, detail: bool = True) -> dict[str, Any]:
+        """Return the JSON form; without ``detail`` nothing that measures distance."""
+        wire: dict[str, Any] = {"kind": self.kind, "certain": self.certain}
+        if detail and self.distance is not None:
+            wire |= {"distance": self.distance, "window": self.window, "form": self.form}
+        return wire
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Use → preference, said by one speaker about one asset or set of assets.
+
+    ``record`` and ``principal`` are empty where the caller may not know them. ``seq`` is the registry's
+    sequence number from which the statement holds; ``at`` its time, RFC 3339.
+    """
+
+    preferences: Mapping[Use, Preference]
+    match: Match
+    scope: Scope = Scope.WORK
+    evidence_level: int = 0
+    state: State = State.ASSERTED
+    seq: int = 0
+    at: str = ""
+    record: str = ""
+    principal: str = ""
+    label: str = ""
+    terms: str = ""
+    contact: str = ""
+    registry: str = field(default="", compare=False)
+
+    def to_wire(self, *, detail: bool = True) -> dict[str, Any]:
+        """Return the JSON form; without ``detail`` nothing that names the record or the person."""
+        wire: dict[str, Any] = {
+            "preferences": {str(use): str(value) for use, value in self.preferences.items()},
+            "scope": _SCOPE_NAMES[self.scope],
+            "evidence_level": self.evidence_level,
+            "state": str(self.state),
+            "seq": self.seq,
+            "at": self.at,
+            "match": self.match.to_wire(detail=detail),
+        }
+        if detail:
+            wire |= {"record": self.record, "label": self.label, "terms": self.terms, "contact": self.contact}
+        return wire
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any], *, registry: str = "") -> "Statement":
+        """Read the JSON form, ignoring keys that it does not know.
+
+        Raises :class:`RegistryAnswerError` when a value is missing or outside the vocabulary, since a
+        statement that cannot be read must not turn into "nothing was said".
+        """
+        try:
+            match = wire["match"]
+            return cls(
+                preferences={Use(use): Preference(value) for use, value in wire["preferences"].items()},
+                match=Match(
+                    kind=str(match["kind"]),
+                    certain=match["certain"] is True,
+                    distance=match.get("distance"),
+                    window=match.get("window"),
+                    form=match.get("form"),
+                ),
+                scope=Scope[str(wire["scope"]).upper()],
+                evidence_level=int(wire["evidence_level"]),
+                state=State(wire["state"]),
+                seq=int(wire["seq"]),
+                at=str(wire.get("at", "")),
+                record=str(wire.get("record", "")),
+                label=str(wire.get("label", "")),
+                terms=str(wire.get("terms", "")),
+                contact=str(wire.get("contact", "")),
+                registry=registry,
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RegistryAnswerError(
+                f"a statement that cannot be read: {error!r} in {dict(wire)!r}"
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows for one use in one mode, and from which statements."""
+
+    use: Use
+    mode: Mode
+    preference: Preference
+    action: Action
+    statements: tuple[Statement, ...]
+    reason: str
+
+    @property
+    def matched_by(self) -> str | None:
+        """How the deciding statement was found; None when nothing was said."""
+        return self.statements[0].match.kind if self.statements else None
+
+    @property
+    def state(self) -> State | None:
+        """The state of the deciding record; None when nothing was said."""
+        return self.statements[0].state if self.statements else None
+
+
+def effective(statements: Iterable[Statement], use: Use) -> list[Statement]:
+    """Return the statements about ``use`` that still count after rules 1 and 2, strongest first.
+
+    Applying it again changes nothing, so a registry can send them without naming principals.
+    """
+    about = [statement for statement in statements if use in statement.preferences]
+    own: dict[str, Statement] = {}
+    for statement in about:
+        if _is_own_word(statement):
+            best = own.get(statement.principal)
+            if best is None or (statement.scope, -statement.seq) < (best.scope, -best.seq):
+                own[statement.principal] = statement
+    kept = [s for s in about if not _is_own_word(s) or own[s.principal] is s]
+    kept = [
+        s
+        for s in kept
+        if s.preferences[use] is not Preference.UNKNOWN
+        and (s.preferences[use] is not Preference.ALLOWED or s.evidence_level >= ALLOWING_LEVEL)
+    ]
+    return sorted(kept, key=lambda s: _strength(s, use))
+
+
+def decide(statements: Iterable[Statement], use: Use, mode: Mode = Mode.EU_ART4) -> Decision:
+    """Combine ``statements`` into the decision for ``use``; see the module's rules."""
+    counted = effective(statements, use)
+    certain = [s for s in counted if s.match.certain]
+    doubtful = [s for s in counted if not s.match.certain and s.preferences[use] is not Preference.ALLOWED]
+    preference = certain[0].preferences[use] if certain else Preference.UNKNOWN
+    restricted = preference in (Preference.RESERVED, Preference.CONDITIONAL)
+    if restricted or not doubtful:
+        deciding = tuple(s for s in certain if s.preferences[use] is preference)
+        action = _action(preference, mode)
+    else:
+        deciding = tuple(doubtful)
+        action = _doubtful_action(mode)
+    return Decision(use, mode, preference, action, deciding, _sentence(use, mode, preference, deciding))
+
+
+def _is_own_word(statement: Statement) -> bool:
+    return (
+        bool(statement.principal)
+        and statement.evidence_level >= 1
+        and statement.match.certain
+        and statement.match.kind in _EXACT_MATCHES
+    )
+
+
+def _strength(statement: Statement, use: Use) -> tuple[bool, int, int, int, int]:
+    match = statement.match
+    return (
+        not match.certain,
+        -statement.preferences[use].restriction,
+        match.distance or 0,
+        int(statement.scope),
+        -statement.seq,
+    )
+
+
+def _action(preference: Preference, mode: Mode) -> Action:
+    if mode is Mode.RESEARCH_ART3:
+        return Action.KEEP
+    if preference in (Preference.RESERVED, Preference.CONDITIONAL):
+        return Action.REMOVE
+    if preference is Preference.UNKNOWN and mode is Mode.STRICT:
+        return Action.REMOVE
+    return Action.KEEP
+
+
+def _doubtful_action(mode: Mode) -> Action:
+    return {Mode.STRICT: Action.REMOVE, Mode.RESEARCH_ART3: Action.KEEP}.get(mode, Action.REVIEW)
+
+
+def _sentence(use: Use, mode: Mode, preference: Preference, deciding: tuple[Statement, ...]) -> str:
+    if not deciding:
+        tail = "; strict mode leaves it out" if mode is Mode.STRICT else ""
+        return f"Nobody has said anything about {use}{tail}."
+    statement = deciding[0]
+    said = str(statement.preferences[use])
+    who = f"“{statement.label}”" if statement.label else "A record"
+    how = _how(statement)
+    if not statement.match.certain:
+        tail = "; strict mode leaves it out" if mode is Mode.STRICT else ""
+        return f"{who} says {said} for {use}, and this {how}: a person should look{tail}."
+    tail = "; research mode records it and keeps the work" if mode is Mode.RESEARCH_ART3 else ""
+    tail = "; no proof that its condition is met" if said == "conditional" and not tail else tail
+    return f"{who} says {said} for {use}: this {how}{tail}."
+
+
+def _how(statement: Statement) -> str:
+    match = statement.match
+    bits = (
+        ""
+        if match.distance is None
+        else f", {match.distance} of {64 if match.kind == 'phash' else 256} bits apart"
+    )
+    mirrored = ", mirrored" if match.form and "mirror" in match.form else ""
+    look = "looks like the registered work" if match.certain else "may be a copy of the registered work"
+    return {
+        "url": "is the registered address",
+        "prefix": "lies below a registered folder",
+        "host": "is served by a registered host",
+        "domain": "is served under a registered domain",
+        "sha256": "is the registered file, byte for byte",
+    }.get(match.kind, f"{look}{mirrored}{bits}")

@@ -1,0 +1,343 @@
+"""The only writer: lodging, changing and withdrawing reservations.
+
+Each write is one transaction that takes the next sequence number, writes the rows with it, and appends an
+event whose leaf commits to the record: HMAC-SHA256 under a random salt, so that destroying salt and payload
+leaves a log that still verifies and tells nothing. Rows are never changed in place.
+
+Who may say what: a key with the scope ``register`` lodges single works and addresses. Folders, hosts and
+domains, which speak for many works at once, want the scope ``domain:NAME`` of the registered domain.
+``allowed`` is stored at the evidence level of the key, and whether it counts is decided where it is read.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import rfc8785
+
+from registry.errors import ConflictError, ForbiddenError, NotFoundError
+from registry.fingerprint import Fingerprint, is_distinctive, pack_windows
+from registry.preference import Preference, State, Use
+from registry.store import Store, Transaction, events, idempotency, reservations
+from registry.urls import CanonicalUrl, RuleKind, UrlRule, exact_key, host_of, registered_domain
+
+__all__ = [
+    "Caller",
+    "Change",
+    "Draft",
+    "Registered",
+    "Registrar",
+    "Repeatable",
+    "WorkDraft",
+    "may_speak_for",
+]
+
+_LEAF_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is writing: the principal behind a key, its scopes and its evidence level (0–4)."""
+
+    principal_id: str
+    scopes: frozenset[str]
+    evidence_level: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkDraft:
+    """One work to lodge, by at least one of its keys; ``sha256`` 32 bytes."""
+
+    title: str = ""
+    url: CanonicalUrl | None = None
+    sha256: bytes | None = None
+    fingerprint: Fingerprint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A reservation to lodge."""
+
+    preferences: Mapping[Use, Preference]
+    works: Sequence[WorkDraft] = ()
+    rules: Sequence[UrlRule] = ()
+    label: str = ""
+    terms: str = ""
+    contact: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What to change of a reservation; None leaves it as it is."""
+
+    preferences: Mapping[Use, Preference] | None = None
+    label: str | None = None
+    terms: str | None = None
+    contact: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repeatable:
+    """An Idempotency-Key with the SHA-256 of the request that it stands for."""
+
+    key: str
+    request_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The acknowledgement of a write.
+
+    ``exact_only`` lists the places, in the request, of works too plain to be found by likeness.
+    """
+
+    id: str
+    seq: int
+    state: str
+    works: int = 0
+    rules: int = 0
+    exact_only: tuple[int, ...] = ()
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "id": self.id,
+            "seq": self.seq,
+            "state": self.state,
+            "works": self.works,
+            "rules": self.rules,
+            "exact_only": list(self.exact_only),
+        }
+
+
+class Registrar:
+    """Writes to one store; ``now`` gives the time of each event."""
+
+    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._now = now
+
+    def register(self, caller: Caller, draft: Draft, repeat: Repeatable | None = None) -> Registered:
+        """Lodge a reservation. Raises :class:`ForbiddenError`, :class:`ConflictError`, StorageError."""
+        _require_authority(caller, draft.rules)
+        work_rows, exact_only = _work_rows(draft.works)
+        rule_rows = [{"kind": str(r.kind), "surt": r.surt, "key": r.key} for r in draft.rules]
+
+        def write(tx: Transaction) -> Registered:
+            id_ = _new_id()
+            values = _version_values(caller, draft, self._seconds())
+            reservations.insert_version(tx, {"reservation_id": id_, **values})
+            reservations.insert_works(tx, [{"reservation_id": id_, **row} for row in work_rows])
+            reservations.insert_rules(tx, [{"reservation_id": id_, **row} for row in rule_rows])
+            self._append(tx, "register", id_, {"version": values, "works": work_rows, "rules": rule_rows})
+            return Registered(id_, tx.seq, values["state"], len(work_rows), len(rule_rows), exact_only)
+
+        return self._once(caller, repeat, write)
+
+    def add_works(
+        self, caller: Caller, id_: str, works: Sequence[WorkDraft], repeat: Repeatable | None = None
+    ) -> Registered:
+        """Add works to an own reservation that holds."""
+        rows, exact_only = _work_rows(works)
+
+        def write(tx: Transaction) -> Registered:
+            version = _own(tx, caller, id_)
+            _require_live(version)
+            reservations.insert_works(tx, [{"reservation_id": id_, **row} for row in rows])
+            self._append(tx, "works", id_, {"works": rows})
+            return Registered(id_, tx.seq, version["state"], len(rows), 0, exact_only)
+
+        return self._once(caller, repeat, write)
+
+    def change(
+        self, caller: Caller, id_: str, change: Change, repeat: Repeatable | None = None
+    ) -> Registered:
+        """Begin a new version of an own reservation with other preferences, terms, label or contact."""
+
+        def write(tx: Transaction) -> Registered:
+            version = _own(tx, caller, id_)
+            _require_live(version)
+            values = {**version, **_changed(change), "at": self._seconds()}
+            return self._new_version(tx, "change", id_, values)
+
+        return self._once(caller, repeat, write)
+
+    def withdraw(self, caller: Caller, id_: str, repeat: Repeatable | None = None) -> Registered:
+        """Withdraw an own reservation: from this event on it says nothing. Doing it again changes nothing."""
+
+        def write(tx: Transaction) -> Registered:
+            version = _own(tx, caller, id_)
+            values = {**version, "state": State.WITHDRAWN, "at": self._seconds()}
+            return self._new_version(tx, "withdraw", id_, values)
+
+        with self._store.read() as connection:
+            row = reservations.current(connection, id_)
+        if row is not None and row.principal_id == caller.principal_id and row.state == State.WITHDRAWN:
+            return Registered(id_, row.from_seq, State.WITHDRAWN)
+        return self._once(caller, repeat, write)
+
+    def _new_version(self, tx: Transaction, op: str, id_: str, values: dict[str, Any]) -> Registered:
+        reservations.close_version(tx, id_)
+        reservations.insert_version(tx, {"reservation_id": id_, **values})
+        self._append(tx, op, id_, {"version": values})
+        return Registered(id_, tx.seq, values["state"])
+
+    def _append(self, tx: Transaction, op: str, id_: str, record: Mapping[str, Any]) -> None:
+        salt = secrets.token_bytes(16)
+        commitment = hmac.digest(salt, rfc8785.dumps(_plain(record)), hashlib.sha256)
+        leaf = rfc8785.dumps(
+            {
+                "v": _LEAF_VERSION,
+                "seq": tx.seq,
+                "op": op,
+                "record": id_,
+                "scope": "record",
+                "commitment": commitment.hex(),
+            }
+        )
+        events.append(tx, op=op, record=id_, at=self._seconds(), salt=salt, leaf=leaf)
+
+    def _once(
+        self, caller: Caller, repeat: Repeatable | None, write: Callable[[Transaction], Registered]
+    ) -> Registered:
+        """Write, or give the answer that the same request got before."""
+        try:
+            with self._store.write() as tx:
+                if repeat is not None:
+                    _raise_if_done(tx, caller, repeat)
+                done = write(tx)
+                if repeat is not None:
+                    idempotency.remember(
+                        tx.connection,
+                        principal_id=caller.principal_id,
+                        key=repeat.key,
+                        request_sha256=repeat.request_sha256,
+                        answer=rfc8785.dumps(done.to_wire()).decode(),
+                        at=self._seconds(),
+                    )
+                return done
+        except _AlreadyDoneError as before:
+            return before.answer
+
+    def _seconds(self) -> int:
+        return int(self._now().timestamp())
+
+
+class _AlreadyDoneError(Exception):
+    """Leaves the transaction, so that no event is appended, with the answer of the first time."""
+
+    def __init__(self, answer: Registered) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+def may_speak_for(caller: Caller, host: str) -> bool:
+    """Say whether the caller's key is scoped for the registered domain (or the bare address) of ``host``."""
+    return bool({"domain:*", f"domain:{registered_domain(host) or host}"} & caller.scopes)
+
+
+def _raise_if_done(tx: Transaction, caller: Caller, repeat: Repeatable) -> None:
+    row = idempotency.find(tx.connection, caller.principal_id, repeat.key)
+    if row is None:
+        return
+    if bytes(row.request_sha256) != repeat.request_sha256:
+        raise ConflictError(
+            f"the Idempotency-Key {repeat.key!r} was used for another request",
+            hint="Use a new key for a new request.",
+        )
+    answer = json.loads(row.answer)
+    raise _AlreadyDoneError(Registered(**{**answer, "exact_only": tuple(answer["exact_only"])}))
+
+
+def _require_authority(caller: Caller, rules: Sequence[UrlRule]) -> None:
+    for rule in rules:
+        if rule.kind is RuleKind.EXACT:
+            continue
+        host = host_of(CanonicalUrl(rule.text)) if "//" in rule.text else rule.text.partition(":")[0]
+        if not may_speak_for(caller, host):
+            raise ForbiddenError(
+                f"this key may not speak for {rule.text}",
+                hint=f"Ask the operator for a key with the scope domain:{registered_domain(host) or host}, "
+                "or lodge the pictures one by one.",
+            )
+
+
+def _work_rows(works: Sequence[WorkDraft]) -> tuple[list[dict[str, Any]], tuple[int, ...]]:
+    rows, exact_only = [], []
+    for place, work in enumerate(works):
+        print_ = work.fingerprint
+        if print_ is not None and not (print_.pdq and is_distinctive(print_.quality, print_.pdq)):
+            # Too plain to be told apart from others by likeness: every flat picture would match it.
+            exact_only.append(place)
+            print_ = replace(print_, pdq={}, phash=None)
+        rows.append(
+            {
+                "title": work.title,
+                "url": work.url,
+                "url_key": None if work.url is None else exact_key(work.url),
+                "sha256": work.sha256,
+                "packed": None if print_ is None else pack_windows(print_),
+            }
+        )
+    return rows, tuple(exact_only)
+
+
+def _version_values(caller: Caller, draft: Draft, at: int) -> dict[str, Any]:
+    return {
+        "principal_id": caller.principal_id,
+        "preferences": _preferences_text(draft.preferences),
+        "label": draft.label,
+        "terms": draft.terms,
+        "contact": draft.contact,
+        "evidence_level": caller.evidence_level,
+        "state": State.VERIFIED if caller.evidence_level >= 1 else State.ASSERTED,
+        "at": at,
+    }
+
+
+def _own(tx: Transaction, caller: Caller, id_: str) -> dict[str, Any]:
+    """Return the values of the caller's own reservation; foreign and missing ones look the same."""
+    row = reservations.current(tx.connection, id_)
+    if row is None or row.principal_id != caller.principal_id:
+        raise NotFoundError(f"no reservation {id_} of yours")
+    values = dict(row._mapping)
+    for name in ("reservation_id", "from_seq", "to_seq"):
+        del values[name]
+    return values
+
+
+def _require_live(version: Mapping[str, Any]) -> None:
+    if version["state"] == State.WITHDRAWN:
+        raise ConflictError("this reservation was withdrawn", hint="Lodge a new one.")
+
+
+def _changed(change: Change) -> dict[str, Any]:
+    values: dict[str, Any] = {"label": change.label, "terms": change.terms, "contact": change.contact}
+    if change.preferences is not None:
+        values["preferences"] = _preferences_text(change.preferences)
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _preferences_text(preferences: Mapping[Use, Preference]) -> str:
+    return rfc8785.dumps({str(use): str(value) for use, value in preferences.items()}).decode()
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` with bytes as hex, ready for canonical JSON."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, str) else value
+
+
+def _new_id() -> str:
+    return base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()

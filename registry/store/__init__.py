@@ -1,0 +1,105 @@
+"""The store: all SQL, one file a noun.
+
+:class:`Store` opens transactions; the modules beside it read and write one kind of row each, given a
+connection or a transaction. A write takes the next sequence number first::
+
+    with store.write() as tx:
+        reservations.insert(tx, …)
+        events.append(tx, …)
+    # acknowledged: tx.seq
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, select, text, update
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from registry.errors import StorageError, StorageFullError
+from registry.store.engine import open_engine
+from registry.store.sql import table_of
+from registry.tables import Head
+
+__all__ = ["Store", "Transaction"]
+
+_HEAD = table_of(Head)
+_FULL = ("database or disk is full", "no space left", "disk full", "could not extend file")
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One write under way: its connection, and the sequence number that it will have."""
+
+    connection: Connection
+    seq: int
+
+
+class Store:
+    """A database with the registry's tables in it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, url: str) -> "Store":
+        """Open the database at ``url``; nothing is connected before the first use."""
+        return cls(open_engine(url))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    def head(self) -> int:
+        """Return the number of the last event, read from the database now."""
+        with self.read() as connection:
+            return int(connection.execute(select(_HEAD.c.n)).scalar_one())
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a connection for reading. Raises :class:`StorageError`."""
+        with _translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Open a transaction that appends one event; committed at the end, or nothing of it stands.
+
+        Raises :class:`StorageFullError` or :class:`StorageError`.
+        """
+        with _translated(), self._begin() as connection:
+            taken = connection.execute(update(_HEAD).values(n=_HEAD.c.n + 1).returning(_HEAD.c.n))
+            yield Transaction(connection, int(taken.scalar_one()))
+
+    @contextmanager
+    def administer(self) -> Iterator[Connection]:
+        """Open a transaction for what is not an event: keys and principals."""
+        with _translated(), self._begin() as connection:
+            yield connection
+
+    def ping(self) -> None:
+        """Raise :class:`StorageError` when the database does not answer."""
+        with self.read() as connection:
+            connection.execute(text("SELECT 1"))
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        with self.engine.connect().execution_options(writes=True) as connection, connection.begin():
+            yield connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        message = str(error.orig)
+        if any(sign in message.lower() for sign in _FULL):
+            raise StorageFullError(
+                "the registry has no space left for this write; nothing was stored"
+            ) from error
+        raise StorageError(
+            f"the database did not take part: {message.splitlines()[0] if message else error}"
+        ) from error
+    except SQLAlchemyError as error:
+        raise StorageError(f"the database did not take part: {error}") from error

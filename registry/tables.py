@@ -1,0 +1,130 @@
+"""What is stored: the tables, without logic.
+
+Rows that say something carry ``from_seq`` and ``to_seq``, the events that began and ended them, and are
+never changed otherwise, so that every earlier state can be looked up again. ``to_seq`` is null while the row
+holds. Times are seconds since 1970, UTC. SQLModel does not validate table models: values are checked before
+they come here.
+"""
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text
+from sqlmodel import Field, SQLModel
+
+__all__ = [
+    "Credential",
+    "Event",
+    "Head",
+    "Idempotency",
+    "Principal",
+    "ReservationVersion",
+    "UrlRuleRow",
+    "Work",
+]
+
+
+class Head(SQLModel, table=True):
+    """One row: the number of the last event. Updated first in every write, so writes follow each other."""
+
+    __tablename__ = "head"
+
+    id: int = Field(default=1, primary_key=True)
+    n: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class Event(SQLModel, table=True):
+    """What happened, gap-free; ``leaf`` commits to it without naming a URL or a person."""
+
+    __tablename__ = "event"
+
+    seq: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    op: str = Field(max_length=16)
+    record: str = Field(max_length=32)
+    at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    salt: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    leaf: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class Principal(SQLModel, table=True):
+    """Somebody who lodges reservations."""
+
+    __tablename__ = "principal"
+
+    id: str = Field(primary_key=True, max_length=32)
+    name: str = Field(max_length=200)
+    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class Credential(SQLModel, table=True):
+    """A key of a principal, by its SHA-256 only."""
+
+    __tablename__ = "credential"
+
+    id: str = Field(primary_key=True, max_length=32)
+    principal_id: str = Field(foreign_key="principal.id", index=True, max_length=32)
+    sha256: bytes = Field(sa_column=Column(LargeBinary, unique=True, nullable=False))
+    scopes: str = Field(sa_column=Column(Text, nullable=False))
+    evidence_level: int
+    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    revoked_at: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+
+
+class ReservationVersion(SQLModel, table=True):
+    """One version of what a principal says about a set of works; ``preferences`` is JSON use → preference."""
+
+    __tablename__ = "reservation_version"
+    __table_args__ = (Index("ix_reservation_to_seq", "to_seq"), Index("ix_reservation_from_seq", "from_seq"))
+
+    reservation_id: str = Field(primary_key=True, max_length=32)
+    from_seq: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    to_seq: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    principal_id: str = Field(foreign_key="principal.id", index=True, max_length=32)
+    preferences: str = Field(sa_column=Column(Text, nullable=False))
+    label: str = Field(max_length=200)
+    terms: str = Field(sa_column=Column(Text, nullable=False))
+    contact: str = Field(sa_column=Column(Text, nullable=False))
+    evidence_level: int
+    state: str = Field(max_length=16)
+    at: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class Work(SQLModel, table=True):
+    """One asset and its keys, named by the event that brought it and its place in it."""
+
+    __tablename__ = "work"
+    __table_args__ = (Index("ix_work_to_seq", "to_seq"),)
+
+    from_seq: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    ordinal: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    to_seq: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    reservation_id: str = Field(index=True, max_length=32)
+    title: str = Field(max_length=200)
+    url: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    url_key: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    sha256: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    packed: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+
+
+class UrlRuleRow(SQLModel, table=True):
+    """A rule that reserves a set of URLs, named like a work."""
+
+    __tablename__ = "url_rule"
+    __table_args__ = (Index("ix_url_rule_to_seq", "to_seq"),)
+
+    from_seq: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    ordinal: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    to_seq: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    reservation_id: str = Field(index=True, max_length=32)
+    kind: str = Field(max_length=8)
+    surt: str = Field(sa_column=Column(Text, nullable=False))
+    key: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class Idempotency(SQLModel, table=True):
+    """The answer that was given to a request, so that the same request gets it again."""
+
+    __tablename__ = "idempotency"
+
+    principal_id: str = Field(primary_key=True, max_length=32)
+    key: str = Field(primary_key=True, max_length=200)
+    request_sha256: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    answer: str = Field(sa_column=Column(Text, nullable=False))
+    at: int = Field(sa_column=Column(BigInteger, nullable=False))

@@ -1,0 +1,263 @@
+"""URLs and the rules that name sets of them.
+
+Two spellings of one address must meet in one key, or an opt-out is lost; two addresses must not,
+or somebody else's picture is reserved. The rule list, in its order:
+
+1. parse by the WHATWG URL standard (``ada-url``); absolute ``http`` or ``https`` only;
+2. ``http`` becomes ``https``; user, password and fragment are dropped, and the default port with them;
+3. a final dot of the host is dropped, and leading ``www.`` labels while a dotted name remains;
+4. ``%xx`` of an unreserved character is decoded, other escapes are written in upper case;
+5. the tracking parameters of ``TRACKING`` are dropped from the query, the rest keeps its order;
+   an empty query is dropped.
+
+Nothing else: path case, trailing slashes, parameter order and size parameters stay as they are.
+
+A rule reserves one URL (``exact``), everything below a folder (``prefix``), one host (``host``),
+or a registered domain with all hosts under it (``domain``). Rules are written in SURT order
+(``org,example,)/gallery/``) and keyed by 16 bytes of SHA-256, so a look-up of one URL is a look-up
+of the few keys of :func:`candidate_keys`.
+
+    >>> canonicalize_url("http://WWW.Example.org:80/%7Eada/../a.jpg?utm_source=x#top")
+    'https://example.org/a.jpg'
+    >>> url_rule("domain", "Example.org").surt
+    'org,example,'
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import NewType
+
+import ada_url
+from publicsuffixlist import PublicSuffixList
+
+from registry.errors import InvalidRuleError, InvalidUrlError
+
+__all__ = [
+    "KEY_BYTES",
+    "MAX_URL_LENGTH",
+    "TRACKING",
+    "CanonicalUrl",
+    "RuleKind",
+    "UrlRule",
+    "candidate_keys",
+    "canonicalize_url",
+    "exact_key",
+    "host_of",
+    "registered_domain",
+    "url_rule",
+]
+
+CanonicalUrl = NewType("CanonicalUrl", str)
+
+KEY_BYTES = 16
+MAX_URL_LENGTH = 8192
+TRACKING = frozenset({"fbclid", "gclid", "igshid", "mc_cid", "mc_eid", "msclkid", "yclid"})
+"""Query parameters that never change what is served; every ``utm_…`` belongs to them."""
+
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
+_HOST_NAME = re.compile(r"[^\s/?#@:\\]+")
+
+
+class RuleKind(StrEnum):
+    """How much a URL rule covers, narrowest first."""
+
+    EXACT = "exact"
+    PREFIX = "prefix"
+    HOST = "host"
+    DOMAIN = "domain"
+
+
+@dataclass(frozen=True, slots=True)
+class UrlRule:
+    """A set of URLs: its kind and its SURT text."""
+
+    kind: RuleKind
+    surt: str
+
+    @property
+    def key(self) -> bytes:
+        """The 16 bytes under which the rule is stored and looked up."""
+        return _key(self.kind, self.surt)
+
+    @property
+    def text(self) -> str:
+        """The rule as people write it: a URL, a folder URL, a host or a domain."""
+        host, bracket, path = self.surt.partition(")")
+        name, _, port = host.partition(":")
+        name = (
+            name
+            if name.startswith("[") or _IPV4.fullmatch(name)
+            else ".".join(name.rstrip(",").split(",")[::-1])
+        )
+        name += f":{port}" if port else ""
+        return f"https://{name}{path}" if bracket and path else name
+
+
+def canonicalize_url(text: str) -> CanonicalUrl:
+    """Return the one spelling under which ``text`` is stored and looked up.
+
+    Idempotent. Raises :class:`InvalidUrlError` for anything but an absolute http(s) URL of at most
+    ``MAX_URL_LENGTH`` characters.
+    """
+    if len(text) > MAX_URL_LENGTH:
+        raise InvalidUrlError(f"a URL of {len(text)} characters; at most {MAX_URL_LENGTH} are taken")
+    try:
+        parts = ada_url.parse_url(text, ("protocol", "hostname", "port", "pathname", "search"))
+    except ValueError as error:
+        raise InvalidUrlError(f"not a URL: {_shown(text)}") from error
+    if parts["protocol"] not in ("http:", "https:"):
+        raise InvalidUrlError(f"not an http or https URL: {_shown(text)}")
+    host = _canonical_host(parts["hostname"])
+    if not host:
+        raise InvalidUrlError(f"a URL without a host: {_shown(text)}")
+    port = f":{parts['port']}" if parts["port"] else ""
+    return CanonicalUrl(f"https://{host}{port}{_normal_escapes(parts['pathname'])}{_query(parts['search'])}")
+
+
+def host_of(url: CanonicalUrl) -> str:
+    """Return the host of a canonical URL, without the port."""
+    authority = url[8 : _path_start(url)]
+    return authority if authority.endswith("]") else authority.rpartition(":")[0] or authority
+
+
+@lru_cache(maxsize=65536)
+def registered_domain(host: str) -> str | None:
+    """Return the domain that one party registered, or None for an address or a public suffix.
+
+    By the public suffix list shipped with ``publicsuffixlist``, private section included:
+    ``a.b.example.co.uk`` → ``example.co.uk``, ``ada.github.io`` → itself, ``github.io`` → None.
+    """
+    if host.startswith("[") or _IPV4.fullmatch(host) or "." not in host:
+        return None
+    return _suffixes().privatesuffix(host)
+
+
+def url_rule(kind: RuleKind | str, value: str) -> UrlRule:
+    """Build the rule of ``kind`` from what a person writes.
+
+    ``exact`` takes a URL, ``prefix`` a URL that ends in a slash, ``host`` and ``domain`` a name or a
+    URL of it. Raises :class:`InvalidRuleError` or :class:`InvalidUrlError`.
+    """
+    kind = RuleKind(kind)
+    if kind in (RuleKind.HOST, RuleKind.DOMAIN):
+        return UrlRule(kind, _name_rule(kind, value))
+    url = canonicalize_url(value)
+    if kind is RuleKind.PREFIX and ("?" in url or not url.endswith("/")):
+        raise InvalidRuleError(
+            f"a prefix rule names a folder: {_shown(value)} does not end in '/'",
+            hint="End the address with a slash, or lodge it as an exact URL.",
+        )
+    return UrlRule(kind, _surt(url))
+
+
+def exact_key(url: CanonicalUrl) -> bytes:
+    """Return the key of the one URL."""
+    return _key(RuleKind.EXACT, _surt(url))
+
+
+def candidate_keys(url: CanonicalUrl) -> list[tuple[RuleKind, bytes]]:
+    """Return every key that a rule covering ``url`` can have, narrowest first.
+
+    One exact key, one a folder of the path, one for the host, one for the registered domain if the
+    host has one.
+    """
+    surt = _surt(url)
+    host, _, rest = surt.partition(")")
+    path = rest.partition("?")[0]
+    keys = [(RuleKind.EXACT, _key(RuleKind.EXACT, surt))]
+    end = len(path)
+    while (end := path.rfind("/", 0, end)) >= 0:
+        keys.append((RuleKind.PREFIX, _key(RuleKind.PREFIX, f"{host}){path[: end + 1]}")))
+    keys.append((RuleKind.HOST, _key(RuleKind.HOST, f"{host})")))
+    domain = registered_domain(host_of(url))
+    if domain is not None:
+        keys.append((RuleKind.DOMAIN, _key(RuleKind.DOMAIN, _reversed(domain))))
+    return keys
+
+
+def _name_rule(kind: RuleKind, value: str) -> str:
+    text = value if "//" in value else f"https://{value}/"
+    if "//" not in value and not _HOST_NAME.fullmatch(value):
+        raise InvalidRuleError(f"not a host name: {_shown(value)}")
+    url = canonicalize_url(text)
+    if url[_path_start(url) :] != "/":
+        raise InvalidRuleError(
+            f"a {kind} rule takes a name, not a path: {_shown(value)}",
+            hint="Lodge a folder with a prefix rule, one address with an exact one.",
+        )
+    if kind is RuleKind.HOST:
+        return _surt(url)[:-1]
+    host = host_of(url)
+    domain = registered_domain(host)
+    if domain is None:
+        raise InvalidRuleError(
+            f"{host} is a public suffix or an address: a domain rule on it would cover everybody under it",
+            hint="Name your own domain under it, or lodge a host rule.",
+        )
+    if domain != host:
+        raise InvalidRuleError(
+            f"{host} is a host of the registered domain {domain}",
+            hint=f"Lodge a host rule for {host}, or a domain rule for {domain}.",
+        )
+    return _reversed(domain)
+
+
+def _canonical_host(host: str) -> str:
+    host = host.removesuffix(".")
+    while host.startswith("www.") and "." in host[4:]:
+        host = host[4:]
+    return host
+
+
+def _normal_escapes(text: str) -> str:
+    def one(match: re.Match[str]) -> str:
+        character = chr(int(match[1], 16))
+        return character if character in _UNRESERVED else match[0].upper()
+
+    return _ESCAPE.sub(one, text) if "%" in text else text
+
+
+def _query(search: str) -> str:
+    if not search:
+        return ""
+    kept = [pair for pair in search[1:].split("&") if not _is_tracking(pair.partition("=")[0])]
+    return "?" + _normal_escapes("&".join(kept)) if any(kept) else ""
+
+
+def _is_tracking(name: str) -> bool:
+    return name in TRACKING or name.startswith("utm_")
+
+
+def _path_start(url: CanonicalUrl) -> int:
+    return url.index("/", 8)
+
+
+def _surt(url: CanonicalUrl) -> str:
+    start = _path_start(url)
+    host = host_of(url)
+    port = url[8 + len(host) : start]
+    return f"{_reversed(host)}{port}){url[start:]}"
+
+
+def _reversed(host: str) -> str:
+    if host.startswith("[") or _IPV4.fullmatch(host):
+        return host
+    return ",".join(host.split(".")[::-1]) + ","
+
+
+def _key(kind: RuleKind, surt: str) -> bytes:
+    return hashlib.sha256(f"{kind}:{surt}".encode()).digest()[:KEY_BYTES]
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 120 else text[:117] + "…")
+
+
+@lru_cache(maxsize=1)
+def _suffixes() -> PublicSuffixList:
+    return PublicSuffixList()
