@@ -79,6 +79,7 @@ class _Row:
     reservation: str
     from_seq: int
     to_seq: int | None
+    title: str = ""
 
     def holds_at(self, seq: int) -> bool:
         return self.from_seq <= seq and (self.to_seq is None or self.to_seq > seq)
@@ -201,7 +202,7 @@ class _Applying:
         known.append(_Version(row.from_seq, says, dict(row._mapping)))
 
     def _add_work(self, row: Row[Any]) -> None:
-        number = self._number("work", row)
+        number = self._number("work", row, row.title)
         if number is None:
             return
         index = self.index
@@ -229,12 +230,12 @@ class _Applying:
         if number is not None:
             self.index.rules.add(bytes(row.key), number)
 
-    def _number(self, table: str, row: Row[Any]) -> int | None:
+    def _number(self, table: str, row: Row[Any], title: str = "") -> int | None:
         """Return the number for a new row; None for one that is known already, whose end is noted."""
         index = self.index
         place = (table, row.from_seq, row.ordinal)
         if self._is_new(row):
-            index.rows.append(_Row(row.reservation_id, row.from_seq, row.to_seq))
+            index.rows.append(_Row(row.reservation_id, row.from_seq, row.to_seq, title))
             index.numbers[place] = len(index.rows) - 1
             return len(index.rows) - 1
         index.rows[index.numbers[place]].to_seq = row.to_seq
@@ -291,7 +292,7 @@ def _statements(index: _Index, matches: _Found, seq: int) -> list[Statement]:
         row = index.rows[number]
         version = _version_at(index.versions.get(row.reservation, ()), seq)
         if row.holds_at(seq) and version is not None and version.values["state"] != State.WITHDRAWN:
-            statements.append(_statement(row.reservation, version, match))
+            statements.append(_statement(row, version, match))
     return statements
 
 
@@ -314,7 +315,7 @@ def _version_at(versions: Sequence[_Version], seq: int) -> _Version | None:
     return next((version for version in reversed(versions) if version.from_seq <= seq), None)
 
 
-def _statement(reservation: str, version: _Version, match: Match) -> Statement:
+def _statement(row: _Row, version: _Version, match: Match) -> Statement:
     values = version.values
     return Statement(
         preferences=version.says,
@@ -324,9 +325,10 @@ def _statement(reservation: str, version: _Version, match: Match) -> Statement:
         state=State(values["state"]),
         seq=version.from_seq,
         at=datetime.fromtimestamp(values["at"], UTC).isoformat().replace("+00:00", "Z"),
-        record=reservation,
+        record=row.reservation,
         principal=values["principal_id"],
         label=values["label"],
+        title=row.title,
         terms=values["terms"],
         contact=values["contact"],
     )

@@ -151,8 +151,9 @@ class Match:
 class Statement:
     """Use → preference, said by one speaker about one asset or set of assets.
 
-    ``record`` and ``principal`` are empty where the caller may not know them. ``seq`` is the registry's
-    sequence number from which the statement holds; ``at`` its time, RFC 3339.
+    ``record`` and ``principal`` are empty where the caller may not know them. ``label`` is what the speaker
+    calls the set, ``title`` what the work in it is called. ``seq`` is the registry's sequence number from
+    which the statement holds; ``at`` its time, RFC 3339.
     """
 
     preferences: Mapping[Use, Preference]
@@ -165,6 +166,7 @@ class Statement:
     record: str = ""
     principal: str = ""
     label: str = ""
+    title: str = ""
     terms: str = ""
     contact: str = ""
     registry: str = field(default="", compare=False)
@@ -181,7 +183,8 @@ class Statement:
             "match": self.match.to_wire(detail=detail),
         }
         if detail:
-            wire |= {"record": self.record, "label": self.label, "terms": self.terms, "contact": self.contact}
+            wire |= {"record": self.record, "label": self.label, "title": self.title}
+            wire |= {"terms": self.terms, "contact": self.contact}
         return wire
 
     @classmethod
@@ -209,6 +212,7 @@ class Statement:
                 at=str(wire.get("at", "")),
                 record=str(wire.get("record", "")),
                 label=str(wire.get("label", "")),
+                title=str(wire.get("title", "")),
                 terms=str(wire.get("terms", "")),
                 contact=str(wire.get("contact", "")),
                 registry=registry,
@@ -319,29 +323,27 @@ def _sentence(use: Use, mode: Mode, preference: Preference, deciding: tuple[Stat
         return f"Nobody has said anything about {use}{tail}."
     statement = deciding[0]
     said = str(statement.preferences[use])
-    who = f"“{statement.label}”" if statement.label else "A record"
+    who = f" by “{statement.label}”" if statement.label else ""
+    said = f"{said.capitalize()} for {use}{who}"
     how = _how(statement)
     if not statement.match.certain:
         tail = "; strict mode leaves it out" if mode is Mode.STRICT else ""
-        return f"{who} says {said} for {use}, and this {how}: a person should look{tail}."
-    tail = "; research mode records it and keeps the work" if mode is Mode.RESEARCH_ART3 else ""
-    tail = "; no proof that its condition is met" if said == "conditional" and not tail else tail
-    return f"{who} says {said} for {use}: this {how}{tail}."
+        return f"{said}: {how}; a person should look{tail}."
+    tail = "; no proof that its condition is met" if preference is Preference.CONDITIONAL else ""
+    tail = "; research mode records it and keeps the work" if mode is Mode.RESEARCH_ART3 else tail
+    return f"{said}: {how}{tail}."
 
 
 def _how(statement: Statement) -> str:
     match = statement.match
-    bits = (
-        ""
-        if match.distance is None
-        else f", {match.distance} of {64 if match.kind == 'phash' else 256} bits apart"
-    )
+    of = 64 if match.kind == "phash" else 256
+    bits = "" if match.distance is None else f", {match.distance} of {of} bits apart"
     mirrored = ", mirrored" if match.form and "mirror" in match.form else ""
     look = "looks like the registered work" if match.certain else "may be a copy of the registered work"
     return {
-        "url": "is the registered address",
-        "prefix": "lies below a registered folder",
-        "host": "is served by a registered host",
-        "domain": "is served under a registered domain",
-        "sha256": "is the registered file, byte for byte",
+        "url": "the registered address",
+        "prefix": "below a registered folder",
+        "host": "on a registered host",
+        "domain": "under a registered domain",
+        "sha256": "the registered file, byte for byte",
     }.get(match.kind, f"{look}{mirrored}{bits}")

@@ -25,7 +25,7 @@ from registry.errors import ConflictError, ForbiddenError, NotFoundError
 from registry.fingerprint import Fingerprint, is_distinctive, pack_windows
 from registry.preference import Preference, State, Use
 from registry.store import Store, Transaction, events, idempotency, reservations
-from registry.urls import CanonicalUrl, RuleKind, UrlRule, exact_key, host_of, registered_domain
+from registry.urls import CanonicalUrl, RuleKind, UrlRule, exact_key, registered_domain
 
 __all__ = [
     "Caller",
@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 _LEAF_VERSION = 1
+_ROW_COLUMNS = ("reservation_id", "from_seq", "to_seq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +174,15 @@ class Registrar:
 
         def write(tx: Transaction) -> Registered:
             version = _own(tx, caller, id_)
+            if version["state"] == State.WITHDRAWN:
+                raise _AlreadyDoneError(Registered(id_, version["from_seq"], State.WITHDRAWN))
             values = {**version, "state": State.WITHDRAWN, "at": self._seconds()}
             return self._new_version(tx, "withdraw", id_, values)
 
-        with self._store.read() as connection:
-            row = reservations.current(connection, id_)
-        if row is not None and row.principal_id == caller.principal_id and row.state == State.WITHDRAWN:
-            return Registered(id_, row.from_seq, State.WITHDRAWN)
         return self._once(caller, repeat, write)
 
     def _new_version(self, tx: Transaction, op: str, id_: str, values: dict[str, Any]) -> Registered:
+        values = {name: value for name, value in values.items() if name not in _ROW_COLUMNS}
         reservations.close_version(tx, id_)
         reservations.insert_version(tx, {"reservation_id": id_, **values})
         self._append(tx, op, id_, {"version": values})
@@ -259,11 +259,11 @@ def _require_authority(caller: Caller, rules: Sequence[UrlRule]) -> None:
     for rule in rules:
         if rule.kind is RuleKind.EXACT:
             continue
-        host = host_of(CanonicalUrl(rule.text)) if "//" in rule.text else rule.text.partition(":")[0]
-        if not may_speak_for(caller, host):
+        if not may_speak_for(caller, rule.host):
+            name = registered_domain(rule.host) or rule.host
             raise ForbiddenError(
                 f"this key may not speak for {rule.text}",
-                hint=f"Ask the operator for a key with the scope domain:{registered_domain(host) or host}, "
+                hint=f"Ask the operator for a key with the scope domain:{name}, "
                 "or lodge the pictures one by one.",
             )
 
@@ -302,14 +302,11 @@ def _version_values(caller: Caller, draft: Draft, at: int) -> dict[str, Any]:
 
 
 def _own(tx: Transaction, caller: Caller, id_: str) -> dict[str, Any]:
-    """Return the values of the caller's own reservation; foreign and missing ones look the same."""
+    """Return the current version of the caller's reservation; foreign and missing ones look the same."""
     row = reservations.current(tx.connection, id_)
     if row is None or row.principal_id != caller.principal_id:
         raise NotFoundError(f"no reservation {id_} of yours")
-    values = dict(row._mapping)
-    for name in ("reservation_id", "from_seq", "to_seq"):
-        del values[name]
-    return values
+    return dict(row._mapping)
 
 
 def _require_live(version: Mapping[str, Any]) -> None:

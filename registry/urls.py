@@ -60,7 +60,7 @@ TRACKING = frozenset({"fbclid", "gclid", "igshid", "mc_cid", "mc_eid", "msclkid"
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
-_HOST_NAME = re.compile(r"[^\s/?#@:\\]+")
+_HOST_NAME = re.compile(r"\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\\\[\]]+")
 
 
 class RuleKind(StrEnum):
@@ -85,16 +85,20 @@ class UrlRule:
         return _key(self.kind, self.surt)
 
     @property
+    def host(self) -> str:
+        """The host or domain that the rule speaks about, without the port."""
+        name = self.surt.partition(")")[0]
+        if name.startswith("["):
+            return name.partition("]")[0] + "]"
+        name = name.partition(":")[0]
+        return name if _IPV4.fullmatch(name) else ".".join(name.rstrip(",").split(",")[::-1])
+
+    @property
     def text(self) -> str:
         """The rule as people write it: a URL, a folder URL, a host or a domain."""
-        host, bracket, path = self.surt.partition(")")
-        name, _, port = host.partition(":")
-        name = (
-            name
-            if name.startswith("[") or _IPV4.fullmatch(name)
-            else ".".join(name.rstrip(",").split(",")[::-1])
-        )
-        name += f":{port}" if port else ""
+        authority, bracket, path = self.surt.partition(")")
+        port = re.search(r":[0-9]+\Z", authority)
+        name = self.host + (port[0] if port else "")
         return f"https://{name}{path}" if bracket and path else name
 
 

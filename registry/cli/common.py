@@ -1,0 +1,113 @@
+"""What the commands share: which registry to ask, output for people and machines, and exit codes.
+
+Exit codes: 0 done, or clean; 1 reserved works found (``check``); 2 done, but some items could not be checked
+or read; 3 the call, the input or the registry was at fault; 4 nothing written, because nothing was left.
+"""
+
+import json
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from registry.client import RegistryClient
+from registry.errors import SettingsError
+
+__all__ = [
+    "CLEAN",
+    "FOUND",
+    "INCOMPLETE",
+    "NOTHING",
+    "USAGE",
+    "config_path",
+    "console",
+    "emit_json",
+    "progress_bar",
+    "registries",
+    "registry_options",
+]
+
+CLEAN, FOUND, INCOMPLETE, USAGE, NOTHING = 0, 1, 2, 3, 4
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def console() -> Console:
+    """Return where people read: standard output."""
+    return Console(highlight=False, soft_wrap=False)
+
+
+def emit_json(value: Any) -> None:
+    """Print one JSON document to standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def registry_options(command: Command) -> Command:
+    """Add ``--registry`` and ``--key``."""
+    for option in (
+        click.option("--key", envvar="CAVEAT_KEY", help="API key.  [env: CAVEAT_KEY]"),
+        click.option(
+            "--registry",
+            "registry_urls",
+            multiple=True,
+            metavar="URL",
+            help="Registry to ask; may be given several times.  [env: CAVEAT_REGISTRY]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def config_path() -> Path:
+    """Return the user's configuration file: TOML with ``registry`` and ``key``."""
+    return Path(click.get_app_dir("caveat")) / "config.toml"
+
+
+def registries(urls: tuple[str, ...], key: str | None) -> list[RegistryClient]:
+    """Open the registries that were named: by option, environment or configuration, in that order.
+
+    Raises :class:`SettingsError` when none was.
+    """
+    config = _config()
+    named = list(urls) or os.environ.get("CAVEAT_REGISTRY", "").split() or _listed(config.get("registry"))
+    if not named:
+        raise SettingsError(
+            "no registry was named",
+            hint='Give --registry URL, set CAVEAT_REGISTRY, or write registry = "URL" into '
+            f"{config_path()}. To run one yourself: caveat serve.",
+        )
+    secret = key or config.get("key")
+    return [RegistryClient(url, secret) for url in named]
+
+
+def _config() -> dict[str, Any]:
+    path = config_path()
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+
+
+def _listed(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+@contextmanager
+def progress_bar(what: str, total: int | None) -> Iterator[Callable[[], None]]:
+    """Show a bar on standard error while the block runs, on a terminal only; yields what advances it."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    shown = sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)

@@ -1,0 +1,189 @@
+"""``caveat filter`` and ``caveat formats``."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from registry.cli.common import (
+    CLEAN,
+    INCOMPLETE,
+    NOTHING,
+    console,
+    emit_json,
+    progress_bar,
+    registries,
+    registry_options,
+)
+from registry.client import FilterSummary, Progress, Rules, Verdict, filter_dataset
+from registry.client.formats import FORMATS, Format
+from registry.preference import Action, Mode, Use
+
+__all__ = ["filter_", "formats", "print_summary"]
+
+_SHOWN = 40
+
+
+@click.command("filter")
+@click.argument("src", type=click.Path(exists=True, path_type=Path))
+@click.argument("dst", type=click.Path(path_type=Path))
+@click.option(
+    "--use", type=click.Choice(list(Use)), default=Use.GENAI_TRAIN, show_default=True, help="What for."
+)
+@click.option(
+    "--mode",
+    type=click.Choice(list(Mode)),
+    default=Mode.EU_ART4,
+    show_default=True,
+    help="eu-art4 keeps works of which nobody has said anything; strict does not; research-art3 records "
+    "reservations and keeps the works.",
+)
+@click.option(
+    "--format", "format_name", type=click.Choice(["auto", *FORMATS]), default="auto", show_default=True
+)
+@registry_options
+@click.option(
+    "--workers", type=click.IntRange(1), help="Processes that hash pictures.  [default: one a core]"
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["set-aside", "stop"]),
+    default="set-aside",
+    show_default=True,
+    help="What to do with an item that cannot be read or checked.",
+)
+@click.option("--organisation", help="Who does the research; needed for --mode research-art3.")
+@click.option("--purpose", help="What the research is for; needed for --mode research-art3.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen, and write nothing.")
+@click.option(
+    "--yes", is_flag=True, help="Do not ask before strict mode leaves out what nobody has spoken of."
+)
+@click.option("--output", type=click.Choice(["human", "json", "ndjson"]), default="human", show_default=True)
+@click.pass_context
+def filter_(
+    ctx: click.Context,
+    src: Path,
+    dst: Path,
+    use: str,
+    mode: str,
+    format_name: str,
+    registry_urls: tuple[str, ...],
+    key: str | None,
+    workers: int | None,
+    on_error: str,
+    organisation: str | None,
+    purpose: str | None,
+    dry_run: bool,
+    yes: bool,
+    output: str,
+) -> None:
+    r"""Copy the dataset SRC to DST without the works that are reserved.
+
+    SRC is a folder of pictures with captions, kohya's N_concept folders, an imagefolder with
+    metadata.jsonl or .csv, or a .csv, .tsv or .parquet file with a column of URLs. It is never changed.
+    Captions, caches, masks and rows of removed works go with them. DST.caveat/ tells what was decided of
+    each sample and why, with a report to open.
+
+    Pictures stay on this machine. Their fingerprints and URLs go to the registry, and a fingerprint can
+    reveal a rough picture.
+
+    \b
+      caveat filter my-set my-set-clean --registry https://registry.example
+      caveat filter laion.parquet clean.parquet --mode strict
+      caveat filter my-set my-set-clean --dry-run        what would go?
+    """
+    rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "")
+    clients = registries(registry_urls, key)
+    with progress_bar("hashing", None) as tick:
+        summary = filter_dataset(
+            src,
+            None if dry_run else dst,
+            clients,
+            rules=rules,
+            format_name=format_name,
+            workers=workers,
+            stop_on_error=on_error == "stop",
+            progress=Progress(begin=_announce, tick=tick, confirm=_asking(yes=yes)),
+        )
+    if output == "human":
+        print_summary(summary, dry_run=dry_run)
+    else:
+        _emit(summary, output)
+    if not summary.written.samples:
+        ctx.exit(NOTHING)
+    ctx.exit(INCOMPLETE if summary.errors else CLEAN)
+
+
+@click.command()
+def formats() -> None:
+    """List the dataset formats that are read and written."""
+    for name, what in FORMATS.items():
+        click.echo(f"{name:12} {what}")
+
+
+def print_summary(summary: FilterSummary, *, dry_run: bool = False) -> None:
+    """Tell people what a run did."""
+    out = console()
+    if summary.notable:
+        out.print(_table(summary.notable[:_SHOWN]))
+    if len(summary.notable) > _SHOWN:
+        out.print(f"… and {len(summary.notable) - _SHOWN:,} more, in the report")
+    gone = len(summary.written.left_out)
+    out.print(
+        f"[bold]{summary.written.samples:,} kept[/], {summary.counts[Action.REMOVE]:,} removed"
+        f"{f' with {gone:,} files of theirs' if gone else ''}, {summary.counts[Action.REVIEW]:,} to look at, "
+        f"{summary.errors:,} set aside; of {summary.counts['unknown']:,} nobody has said anything."
+    )
+    if dry_run:
+        out.print("A dry run: nothing was written.")
+    elif summary.target is None:
+        out.print("Nothing would be left, so no output was written.")
+    else:
+        out.print(f"output  {escape(str(summary.target))}", soft_wrap=True)
+    if summary.account is not None:
+        out.print(f"report  {escape(str(summary.account / 'report.html'))}", soft_wrap=True)
+
+
+def _table(verdicts: Sequence[Verdict]) -> Table:
+    styles = {Action.REMOVE: "red", Action.REVIEW: "yellow", Action.ERROR: "magenta", Action.KEEP: "green"}
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in ("what", "sample", "why"):
+        table.add_column(head, overflow="fold")
+    for verdict in verdicts:
+        style = styles[verdict.action]
+        name = verdict.sample.url or verdict.sample.key
+        table.add_row(f"[{style}]{verdict.action}[/]", escape(name), escape(verdict.reason))
+    return table
+
+
+def _announce(dataset: Format) -> None:
+    click.echo(f"reading it as {dataset.name}: it has {dataset.why.removeprefix('has ')}", err=True)
+
+
+def _asking(*, yes: bool) -> Callable[[FilterSummary], bool]:
+    """Before strict mode leaves out what nobody has spoken of: say how many, and ask on a terminal."""
+
+    def confirm(summary: FilterSummary) -> bool:
+        unknown = summary.counts["unknown"]
+        if summary.rules.mode is not Mode.STRICT or not unknown:
+            return True
+        click.echo(f"strict mode: {unknown:,} samples have no record, and will be left out", err=True)
+        if yes or not sys.stdin.isatty():
+            return True
+        return click.confirm("Go on?", err=True)
+
+    return confirm
+
+
+def _emit(summary: FilterSummary, output: str) -> None:
+    wires = [verdict.to_wire() for verdict in summary.notable]
+    if output == "json":
+        emit_json({**summary.to_wire(), "notable": wires})
+        return
+    for wire in wires:
+        click.echo(json.dumps(wire, ensure_ascii=False))
+    click.echo(json.dumps(summary.to_wire(), ensure_ascii=False))

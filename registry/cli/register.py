@@ -1,0 +1,199 @@
+"""``caveat register`` and ``caveat withdraw``: what artists do."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from registry.cli.common import CLEAN, INCOMPLETE, emit_json, progress_bar, registries, registry_options
+from registry.client import RegistryClient
+from registry.client.formats.folder import pictures_below
+from registry.client.lodging import Lodged, lodge, work_of
+from registry.client.pictures import default_workers, hash_files
+from registry.errors import CaveatError, InputError
+from registry.preference import Preference, Use
+from registry.urls import canonicalize_url, registered_domain, url_rule
+
+__all__ = ["register", "withdraw"]
+
+
+@dataclass(slots=True)
+class _Targets:
+    """What was named, sorted by what it is."""
+
+    files: list[Path] = field(default_factory=list)
+    works: list[dict[str, Any]] = field(default_factory=list)
+    rules: list[dict[str, str]] = field(default_factory=list)
+
+
+@click.command()
+@click.argument("targets", nargs=-1, metavar="PATH|URL|DOMAIN…")
+@click.option(
+    "--reserve",
+    "uses",
+    multiple=True,
+    type=click.Choice(list(Use)),
+    default=(Use.TRAIN, Use.GENAI_TRAIN),
+    show_default="train, genai-train",
+    help="What the works may not be used for; may be given several times.",
+)
+@click.option(
+    "--title", default="", help="Whose works these are, or what they are called; shown to trainers."
+)
+@click.option("--terms", default="", metavar="URL", help="Where to ask for a licence.")
+@click.option("--contact", default="", help="How to reach you; shown to holders of a look-up key.")
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A list: url,title.",
+)
+@registry_options
+@click.option(
+    "--workers", type=click.IntRange(1), help="Processes that hash pictures.  [default: one a core]"
+)
+@click.option("--output", type=click.Choice(["human", "json"]), default="human", show_default=True)
+@click.pass_context
+def register(
+    ctx: click.Context,
+    targets: tuple[str, ...],
+    uses: tuple[str, ...],
+    title: str,
+    terms: str,
+    contact: str,
+    csv_file: Path | None,
+    registry_urls: tuple[str, ...],
+    key: str | None,
+    workers: int | None,
+    output: str,
+) -> None:
+    r"""Lodge works, so that nobody trains on them unheard.
+
+    A PATH is a picture or a folder of pictures: they are hashed here and never sent. A URL is one address,
+    or everything below it when it ends in a slash. A DOMAIN is everything under it; folders and domains
+    want a key that the operator has scoped for them.
+
+    \b
+      caveat register paintings/ --title "Ada" --terms https://ada.example/licence
+      caveat register https://ada.example/works/sunflower.jpg
+      caveat register ada.example
+      caveat register --csv portfolio.csv
+    """
+    if not targets and csv_file is None:
+        raise click.UsageError("Name at least one picture, folder, URL or domain, or a list with --csv.")
+    found = _sorted(targets)
+    if csv_file is not None:
+        found.works += _listed(csv_file)
+    errors: list[tuple[Path, str]] = []
+    works = [*found.works, *_hashed(found.files, workers or default_workers(), errors)]
+    for path, why in errors:
+        click.echo(f"not lodged: {path}: {why}", err=True)
+    reservation = {
+        "preferences": dict.fromkeys(map(str, uses), str(Preference.RESERVED)),
+        "label": title,
+        "terms": terms,
+        "contact": contact,
+        "rules": found.rules,
+    }
+    if not works and not found.rules:
+        raise InputError("none of the pictures can be read, so nothing was lodged")
+    lodged = [_lodge(client, reservation, works) for client in registries(registry_urls, key)]
+    if output == "json":
+        wires = [asdict(one) for one in lodged]
+        emit_json({"reservations": wires, "not_lodged": [{"path": str(p), "reason": w} for p, w in errors]})
+    else:
+        for one in lodged:
+            _tell(one, works)
+    ctx.exit(INCOMPLETE if errors else CLEAN)
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@registry_options
+def withdraw(id_: str, registry_urls: tuple[str, ...], key: str | None) -> None:
+    """Withdraw the reservation ID; the log keeps that it was there."""
+    for client in registries(registry_urls, key):
+        answer = client.withdraw(id_)
+        click.echo(f"withdrawn at {client.url}, event {answer['seq']}")
+
+
+def _sorted(targets: Sequence[str]) -> _Targets:
+    found = _Targets()
+    for target in targets:
+        path = Path(target)
+        if path.is_dir():
+            found.files += pictures_below(path)
+        elif path.is_file():
+            found.files.append(path)
+        elif "://" in target:
+            url = canonicalize_url(target)
+            if url.endswith("/"):
+                found.rules.append({"kind": "prefix", "value": target})
+            else:
+                found.works.append({"url": target})
+        else:
+            found.rules.append(_name_rule(target))
+    return found
+
+
+def _name_rule(target: str) -> dict[str, str]:
+    if "." not in target or "/" in target or "\\" in target:
+        raise InputError(
+            f"{target} is neither a file or folder here, nor a URL, nor a domain",
+            hint="Check the path; a URL begins with https://.",
+        )
+    host = url_rule("host", target).text
+    kind = "domain" if registered_domain(host) == host else "host"
+    return {"kind": kind, "value": target}
+
+
+def _listed(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        rows = csv.DictReader(lines)
+        if "url" not in (rows.fieldnames or ()):
+            raise InputError(f"{path} has no column url", hint="The first line names the columns: url,title.")
+        for row in rows:
+            try:
+                url = canonicalize_url(row["url"] or "")
+            except InputError as error:
+                raise InputError(
+                    f"{path}, line {rows.line_num}: {error.message}; nothing was lodged"
+                ) from error
+            yield {"url": url, "title": row.get("title") or ""}
+
+
+def _hashed(files: Sequence[Path], workers: int, errors: list[tuple[Path, str]]) -> list[dict[str, Any]]:
+    works = []
+    with progress_bar("hashing", len(files)) as tick:
+        for hashed in hash_files(files, registered=True, workers=workers, tick=tick):
+            if hashed.fingerprint is None:
+                errors.append((hashed.path, hashed.error))
+            else:
+                works.append(work_of(hashed))
+    return works
+
+
+def _lodge(client: RegistryClient, reservation: dict[str, Any], works: list[dict[str, Any]]) -> Lodged:
+    done = Lodged(client.url)
+    try:
+        return lodge(client, reservation, works, done)
+    except (CaveatError, KeyboardInterrupt):
+        if done.id:
+            stands = f"{done.works:,} works stand in reservation {done.id}; the others do not"
+            click.echo(stands, err=True)
+        raise
+
+
+def _tell(done: Lodged, works: Sequence[dict[str, Any]]) -> None:
+    what = [f"{done.works:,} works"] if done.works else []
+    what += [f"{done.rules:,} address rules"] if done.rules else []
+    click.echo(f"lodged {' and '.join(what)} at {done.registry}, event {done.seq}")
+    for place in done.exact_only:
+        click.echo(
+            f"  {works[place]['title']} is too plain to be told apart from others: only this exact file is covered",
+            err=True,
+        )
+    click.echo(f"to take it back: caveat withdraw {done.id}")

@@ -1,0 +1,23 @@
+"""The client: asks registries, and filters datasets by what they answer.
+
+from registry.client import RegistryClient, filter_dataset
+
+with RegistryClient("https://registry.example", key) as registry:
+    summary = filter_dataset("my-set", "my-set-clean", [registry])
+"""
+
+from registry.client.filtering import Progress, filter_dataset
+from registry.client.http import Asked, Known, RegistryClient
+from registry.client.summary import FilterSummary
+from registry.client.verdicts import Rules, Verdict
+
+__all__ = [
+    "Asked",
+    "FilterSummary",
+    "Known",
+    "Progress",
+    "RegistryClient",
+    "Rules",
+    "Verdict",
+    "filter_dataset",
+]

@@ -1,0 +1,160 @@
+"""The filter: a dataset in, a copy without the reserved works out, and an account of it beside the copy.
+
+``DST`` holds only what was kept, in the format of the source. ``DST.caveat/`` holds ``decisions.jsonl`` (for
+tables ``decisions/00000.parquet`` with the removed rows and ``decisions/00000.keep`` with a bit a row) and
+``report.html``. Both appear whole or not at all; the source is never touched.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from registry.client.decisions import write_decisions
+from registry.client.formats import Format, Sample, detect
+from registry.client.formats.files import appearing
+from registry.client.http import RegistryClient
+from registry.client.pictures import default_workers
+from registry.client.report import write_report
+from registry.client.summary import FilterSummary
+from registry.client.verdicts import Rules, Verdict, judge
+from registry.errors import DatasetError, InputError
+from registry.preference import Action, Status
+
+__all__ = ["FilterSummary", "Progress", "account_folder", "filter_dataset"]
+
+_BATCH = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where to tell how far a run is: ``begin(format)``, then ``judged(verdicts)`` after each batch.
+
+    ``tick`` is called after each picture that was hashed. ``confirm`` is asked before anything is written;
+    when it says no, nothing is.
+    """
+
+    begin: Callable[[Format], None] = lambda _: None
+    tick: Callable[[], None] = lambda: None
+    judged: Callable[[Sequence[Verdict]], None] = lambda _: None
+    confirm: Callable[[FilterSummary], bool] = lambda _: True
+
+
+def filter_dataset(
+    source: Path | str,
+    target: Path | str | None,
+    registries: Sequence[RegistryClient],
+    *,
+    rules: Rules = Rules(),  # noqa: B008 - frozen
+    format_name: str = "auto",
+    workers: int | None = None,
+    stop_on_error: bool = False,
+    progress: Progress = Progress(),  # noqa: B008 - frozen
+) -> FilterSummary:
+    """Write ``source`` without its reserved works to ``target``, and the account to ``target.caveat/``.
+
+    With ``target`` None nothing is written (a dry run). Raises :class:`DatasetError` for a dataset that
+    cannot be read or a target that is in the way, :class:`registry.errors.RegistryError` when a registry
+    cannot be asked. When nothing would be kept, only the account is written and ``summary.target`` is None.
+    """
+    source = Path(source)
+    place = None if target is None else Path(target)
+    if not registries:
+        raise InputError("no registry to ask", hint="Name one with --registry, or set CAVEAT_REGISTRY.")
+    if place is not None:
+        _check_places(source, place)
+    dataset = detect(source, format_name)
+    for registry in registries:
+        registry.check_parameters()
+    summary = FilterSummary(
+        source, place, None, dataset.name, dataset.why, rules, tuple(registry.url for registry in registries)
+    )
+    progress.begin(dataset)
+    verdicts: list[Verdict] = []
+    for batch in _batches(dataset.samples()):
+        judged = list(
+            judge(batch, registries, rules, workers=workers or default_workers(), tick=progress.tick)
+        )
+        if stop_on_error:
+            _stop_at_fault(judged)
+        _count(judged, summary)
+        verdicts += judged
+        progress.judged(judged)
+    _write(dataset, verdicts, summary, progress)
+    return summary
+
+
+def account_folder(target: Path) -> Path:
+    """Return the folder beside ``target`` that tells what was done."""
+    return target.with_name(f"{target.name}.caveat")
+
+
+def _write(dataset: Format, verdicts: list[Verdict], summary: FilterSummary, progress: Progress) -> None:
+    dropped = {v.sample.key: v.reason for v in verdicts if v.action in (Action.REMOVE, Action.ERROR)}
+    summary.written = dataset.plan(dropped)
+    target = summary.target
+    if target is None:
+        return
+    if not progress.confirm(summary):
+        summary.target = None
+        return
+    summary.account = account_folder(target)
+    if not summary.written.samples:
+        summary.target = None
+        _write_account(summary, verdicts, is_table=dataset.is_table)
+        return
+    digests = {v.sample.key: v.fingerprint.sha256 for v in verdicts if v.fingerprint and v.fingerprint.sha256}
+    with appearing(target) as output:
+        dataset.write(output, dropped, digests)
+        # The account first: an output without its account would be a claim without its reasons.
+        _write_account(summary, verdicts, is_table=dataset.is_table)
+
+
+def _write_account(summary: FilterSummary, verdicts: list[Verdict], *, is_table: bool) -> None:
+    if summary.account is None:
+        return
+    with appearing(summary.account) as folder:
+        folder.mkdir()
+        write_decisions(folder, verdicts, is_table=is_table)
+        write_report(folder / "report.html", summary)
+
+
+def _check_places(source: Path, target: Path) -> None:
+    here, there = source.resolve(), target.resolve()
+    if here == there or here in there.parents or there in here.parents:
+        raise DatasetError(
+            f"{target} and {source} lie in one another; the source is never written to",
+            hint="Give another place for the output.",
+        )
+    for place in (target, account_folder(target)):
+        if place.exists() and not (place.is_dir() and not any(place.iterdir())):
+            raise DatasetError(f"{place} is there already", hint="Move it away, or give another output.")
+    if target.is_dir():
+        target.rmdir()
+
+
+def _stop_at_fault(verdicts: Sequence[Verdict]) -> None:
+    for verdict in verdicts:
+        if verdict.action is Action.ERROR:
+            raise DatasetError(
+                f"{verdict.sample.key}: {verdict.reason}; nothing was written",
+                hint="Mend or remove it, or run with --on-error set-aside.",
+            )
+
+
+def _count(verdicts: Sequence[Verdict], summary: FilterSummary) -> None:
+    for verdict in verdicts:
+        summary.counts[verdict.action] += 1
+        decision = verdict.decision
+        if decision is not None and verdict.status is Status.OK and decision.matched_by is None:
+            summary.counts["unknown"] += 1
+        if verdict.action is Action.REMOVE and decision is not None:
+            summary.reasons[decision.matched_by or "unknown"] += 1
+        if verdict.action is not Action.KEEP or (decision is not None and decision.matched_by is not None):
+            summary.notable.append(verdict)
+
+
+def _batches(samples: Iterable[Sample]) -> Iterable[list[Sample]]:
+    iterator = iter(samples)
+    while batch := list(islice(iterator, _BATCH)):
+        yield batch

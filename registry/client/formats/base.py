@@ -1,0 +1,55 @@
+"""What a dataset format is: something that names its samples, and writes itself without some of them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+__all__ = ["Format", "Sample", "Written"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One row or file of a dataset.
+
+    ``key`` is its path below the source, with slashes, or its row number from 0; ``path`` the picture file,
+    ``url`` the address. ``fault`` says why it cannot be taken at all (an unreadable caption, say).
+    """
+
+    key: str
+    path: Path | None = None
+    url: str | None = None
+    fault: str = ""
+
+
+@dataclass(slots=True)
+class Written:
+    """What writing did: how many samples stand in the output, and which files went with removed ones.
+
+    ``left_out`` maps a path below the source to the reason.
+    """
+
+    samples: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+class Format(Protocol):
+    """A dataset at a place, read and written in one way."""
+
+    name: str
+    why: str
+    """What showed that it is this format, for the announcement."""
+    is_table: bool
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield every sample, in a stable order."""
+
+    def write(self, target: Path, dropped: Mapping[str, str], digests: Mapping[str, bytes]) -> Written:
+        """Write the dataset to ``target``, which does not exist, without the samples in ``dropped``.
+
+        ``dropped`` maps key → reason. ``digests`` maps key → SHA-256 of the file that was checked: a file
+        that has changed since raises :class:`DatasetError`. The source is never touched.
+        """
+
+    def plan(self, dropped: Mapping[str, str]) -> Written:
+        """Say what :meth:`write` would do, and write nothing."""

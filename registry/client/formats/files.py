@@ -1,0 +1,76 @@
+"""Putting files where nobody sees half of them: a temporary name, sync, rename."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from registry.errors import DatasetError
+
+__all__ = ["appearing", "copy_file", "sync_tree"]
+
+_CHUNK = 1 << 20
+
+
+@contextmanager
+def appearing(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``target``; it becomes ``target`` when all went well, else it goes."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    _remove(temporary)
+    try:
+        yield temporary
+        sync_tree(temporary)
+        os.rename(temporary, target)
+        _sync(target.parent)
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def copy_file(source: Path, target: Path, sha256: bytes | None = None) -> None:
+    """Copy a file with its times; with ``sha256`` only if its bytes still are the ones that were checked.
+
+    Raises :class:`DatasetError` when they are not.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with source.open("rb") as reading, target.open("xb") as writing:
+        while chunk := reading.read(_CHUNK):
+            digest.update(chunk)
+            writing.write(chunk)
+    if sha256 is not None and digest.digest() != sha256:
+        raise DatasetError(
+            f"{source} changed during the run", hint="Let nothing write to the dataset, and run again."
+        )
+    shutil.copystat(source, target)
+
+
+def sync_tree(path: Path) -> None:
+    """Flush a file, or a folder and everything in it, to the disk."""
+    if path.is_file():
+        _sync(path)
+        return
+    for folder, _, names in os.walk(path):
+        for name in names:
+            _sync(Path(folder, name))
+        _sync(Path(folder))
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

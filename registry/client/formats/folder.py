@@ -1,0 +1,143 @@
+"""Folders of pictures: plain ones with captions, kohya's ``N_concept`` folders, and ``imagefolder`` metadata.
+
+Every picture anywhere below the folder is a sample, also where the trainer of that format would not look.
+What lies beside the pictures follows :mod:`registry.client.formats.sidefiles`; a metadata row goes when any
+file that it names goes, and files that only such rows name go with it. Hidden files do not come along, and
+links to folders are refused, since what lies behind them would be passed over.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from registry.client.formats.base import Sample, Written
+from registry.client.formats.files import copy_file
+from registry.client.formats.metadata import METADATA_NAMES, Metadata, read_metadata
+from registry.client.formats.sidefiles import Layout, arrange
+from registry.client.pictures import PICTURE_SUFFIXES
+from registry.errors import DatasetError
+
+__all__ = ["PictureFolder", "pictures_below", "walk"]
+
+
+class PictureFolder:
+    """A folder of pictures at ``root``; see the module."""
+
+    is_table = False
+
+    def __init__(self, root: Path, name: str, why: str) -> None:
+        self.root = root
+        self.name = name
+        self.why = why
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The place of each file."""
+        return arrange(path for path in walk(self.root) if path not in self._metadata_paths)
+
+    @cached_property
+    def metadata(self) -> tuple[Metadata, ...]:
+        """The metadata files, read."""
+        return tuple(read_metadata(self.root, path) for path in self._metadata_paths)
+
+    @cached_property
+    def _metadata_paths(self) -> tuple[str, ...]:
+        if self.name != "imagefolder":
+            return ()
+        return tuple(path for path in walk(self.root) if PurePosixPath(path).name in METADATA_NAMES)
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield every picture, by path; a row that names a missing file is a sample with a fault."""
+        urls = {row.files[0]: row.url for meta in self.metadata for row in meta.rows}
+        for path in self.layout.pictures:
+            yield Sample(path, self.root / path, urls.get(path), self._caption_fault(path))
+        for path in self.layout.strange:
+            yield Sample(path, None, None, "a kind of file that cannot be checked")
+        there = {*self.layout.pictures, *self.layout.derived}
+        missing = {file for meta in self.metadata for row in meta.rows for file in row.files} - there
+        for path in sorted(missing):
+            yield Sample(path, None, urls.get(path), "named in the metadata, but not there")
+
+    def plan(self, dropped: Mapping[str, str]) -> Written:
+        """Say what would be left out when ``dropped`` goes."""
+        gone = self._gone(dropped)
+        left_out = {path: reason for path, reason in gone.items() if path not in dropped}
+        left_out |= self.layout.losses(gone)
+        for meta in self.metadata:
+            lost = sum(not set(row.files).isdisjoint(gone) for row in meta.rows)
+            if lost:
+                left_out[meta.path] = f"{lost} of {len(meta.rows)} rows"
+        kept = [path for path in self.layout.pictures if path not in gone]
+        return Written(len(kept), left_out)
+
+    def write(self, target: Path, dropped: Mapping[str, str], digests: Mapping[str, bytes]) -> Written:
+        """Copy everything to ``target`` but ``dropped`` and what goes with it."""
+        planned = self.plan(dropped)
+        gone = self._gone(dropped)
+        target.mkdir(parents=True)
+        for path in self.layout.pictures:
+            if path not in gone:
+                copy_file(self.root / path, target / path, digests[path])
+        for path in (*self.layout.shared, *self.layout.derived, *self.layout.plain):
+            if path not in planned.left_out:
+                copy_file(self.root / path, target / path)
+        for meta in self.metadata:
+            text = meta.without(frozenset(gone))
+            if text is not None:
+                (target / meta.path).parent.mkdir(parents=True, exist_ok=True)
+                (target / meta.path).write_bytes(text.encode())
+        return planned
+
+    def _gone(self, dropped: Mapping[str, str]) -> dict[str, str]:
+        """Return ``dropped`` with the files that only rows that go name, until nothing changes."""
+        gone = dict(dropped)
+        rows = [row for meta in self.metadata for row in meta.rows]
+        while True:
+            lost = [row for row in rows if not gone.keys().isdisjoint(row.files)]
+            still_named = {file for row in rows if gone.keys().isdisjoint(row.files) for file in row.files}
+            more = {file for row in lost for file in row.files} - still_named - gone.keys()
+            if not more:
+                return gone
+            gone |= dict.fromkeys(more, "its metadata row names a removed file")
+
+    def _caption_fault(self, picture: str) -> str:
+        for path in self.layout.captions_of(picture):
+            try:
+                (self.root / path).read_bytes().decode("utf-8")
+            except OSError as error:
+                return f"its caption {path} cannot be read: {error.strerror}"
+            except UnicodeDecodeError as error:
+                return f"its caption {path} is not UTF-8: byte {error.start}"
+        return ""
+
+
+def walk(root: Path) -> list[str]:
+    """Return the files below ``root``, relative, with slashes, sorted; hidden ones left out.
+
+    Raises :class:`DatasetError` for a folder that cannot be read and for a link to a folder.
+    """
+    found: list[str] = []
+
+    def refuse(error: OSError) -> None:
+        raise DatasetError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+    for folder, names, files in os.walk(root, onerror=refuse):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        for name in names:
+            if Path(folder, name).is_symlink():
+                raise DatasetError(
+                    f"{Path(folder, name)} is a link to a folder, which is not followed",
+                    hint="Copy the folder into the dataset, or filter its target by itself.",
+                )
+        below = Path(folder).relative_to(root)
+        found += [(below / name).as_posix() for name in files if not name.startswith(".")]
+    return sorted(found)
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """Return the picture files below ``folder``; raises :class:`DatasetError` when there are none."""
+    names = [name for name in walk(folder) if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES]
+    if not names:
+        raise DatasetError(f"no pictures below {folder}", hint="Check the path.")
+    return [folder / name for name in names]

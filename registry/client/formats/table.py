@@ -1,0 +1,153 @@
+"""Tables of URLs: CSV, TSV and parquet, one row a sample.
+
+Kept CSV rows come out byte for byte; parquet keeps its schema with its metadata (the ``huggingface`` key,
+without which an image column silently becomes a struct) and its row groups. Needs the extra ``[parquet]``.
+"""
+
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from registry.client.formats.base import Sample, Written
+from registry.client.formats.metadata import csv_rows, url_column
+from registry.errors import DatasetError, FormatError
+
+__all__ = ["DELIMITERS", "CsvTable", "ParquetTable", "pyarrow_modules"]
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
+
+def pyarrow_modules() -> tuple[Any, Any]:
+    """Return ``pyarrow`` and ``pyarrow.parquet``; raises :class:`FormatError` when they are not installed."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise FormatError(
+            "tables need pyarrow, which is not installed", hint="pip install 'caveat-registry[parquet]'"
+        ) from error
+    return pyarrow, pyarrow.parquet
+
+
+class CsvTable:
+    """A CSV or TSV file with a header that names a URL column."""
+
+    is_table = True
+
+    def __init__(self, path: Path) -> None:
+        pyarrow_modules()
+        self.path = path
+        self.name = path.suffix.lower().removeprefix(".")
+        rows = self._rows()
+        head = next(rows, None)
+        rows.close()
+        if head is None:
+            raise DatasetError(f"{path} is empty")
+        names = [name.removeprefix("\ufeff") for name in head[0]]
+        column = url_column(names)
+        if column is None:
+            raise _no_url_column(path, names)
+        self._head, self._column = head[1], names.index(column)
+        self.why = f"a header with the column {column!r}"
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield each row under the header, numbered from 0."""
+        for number, (values, _) in enumerate(self._body()):
+            if len(values) > self._column:
+                yield Sample(str(number), url=values[self._column])
+            else:
+                yield Sample(str(number), fault="the row has no URL column")
+
+    def plan(self, dropped: Mapping[str, str]) -> Written:
+        """Count the rows that would stay."""
+        return Written(sum(str(number) not in dropped for number, _ in enumerate(self._body())))
+
+    def write(self, target: Path, dropped: Mapping[str, str], digests: Mapping[str, bytes]) -> Written:
+        """Write header and kept rows as they were."""
+        written = Written()
+        with target.open("w", encoding="utf-8", newline="") as out:
+            out.write(self._head)
+            for number, (_, raw) in enumerate(self._body()):
+                if str(number) not in dropped:
+                    out.write(raw)
+                    written.samples += 1
+        return written
+
+    def _body(self) -> Iterator[tuple[list[str], str]]:
+        rows = self._rows()
+        next(rows, None)
+        return rows
+
+    def _rows(self) -> Generator[tuple[list[str], str], None, None]:
+        try:
+            with self.path.open(encoding="utf-8", newline="") as lines:
+                yield from csv_rows(lines, str(self.path), DELIMITERS[self.path.suffix.lower()])
+        except UnicodeDecodeError as error:
+            raise DatasetError(
+                f"{self.path} is not UTF-8: {error.reason}", hint="Save it as UTF-8."
+            ) from error
+
+
+class ParquetTable:
+    """A parquet file with a URL column."""
+
+    is_table = True
+    name = "parquet"
+
+    def __init__(self, path: Path) -> None:
+        _, parquet = pyarrow_modules()
+        self.path = path
+        try:
+            with parquet.ParquetFile(path) as file:
+                names = list(file.schema_arrow.names)
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"{path} is not a parquet file that can be read: {error}") from error
+        column = url_column(names)
+        if column is None:
+            raise _no_url_column(path, names)
+        self._column = column
+        self.why = f"the column {column!r}"
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield each row, numbered from 0."""
+        _, parquet = pyarrow_modules()
+        number = 0
+        with parquet.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(columns=[self._column]):
+                for value in batch.column(0).to_pylist():
+                    yield _row_sample(number, value)
+                    number += 1
+
+    def plan(self, dropped: Mapping[str, str]) -> Written:
+        """Count the rows that would stay."""
+        _, parquet = pyarrow_modules()
+        with parquet.ParquetFile(self.path) as file:
+            return Written(file.metadata.num_rows - len(dropped))
+
+    def write(self, target: Path, dropped: Mapping[str, str], digests: Mapping[str, bytes]) -> Written:
+        """Write the kept rows, a row group at a time, under the schema of the source."""
+        arrow, parquet = pyarrow_modules()
+        written, number = Written(), 0
+        with parquet.ParquetFile(self.path) as file, parquet.ParquetWriter(target, file.schema_arrow) as out:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group)
+                mask = [str(number + row) not in dropped for row in range(table.num_rows)]
+                number += table.num_rows
+                kept = table.filter(arrow.array(mask, arrow.bool_()))
+                written.samples += kept.num_rows
+                if kept.num_rows:
+                    out.write_table(kept)
+        return written
+
+
+def _row_sample(number: int, value: object) -> Sample:
+    if isinstance(value, str) and value:
+        return Sample(str(number), url=value)
+    return Sample(str(number), fault="the row has no URL")
+
+
+def _no_url_column(path: Path, names: list[str]) -> FormatError:
+    return FormatError(
+        f"{path} has no column of URLs; its columns are {', '.join(names)}",
+        hint="Name it url, image_url, img_url or src.",
+    )

@@ -1,0 +1,254 @@
+"""Asking and telling a registry over HTTP.
+
+Every answer is matched by id, never by place, and checked before anything follows from it: one that is
+short, doubled, of unknown words, or that contradicts itself is :class:`RegistryAnswerError`. A registry that
+cannot be reached is :class:`RegistryUnreachableError` after the retries (429, 502, 503, 504 and connection
+errors, honouring Retry-After). Nothing is ever taken for "nobody has said anything".
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+import registry
+from registry.errors import (
+    InputError,
+    RegistryAnswerError,
+    RegistryRefusedError,
+    RegistryUnreachableError,
+)
+from registry.fingerprint import VERSION, Fingerprint
+from registry.preference import Preference, Statement, Status, Use, decide
+
+__all__ = ["BATCH", "Asked", "Known", "RegistryClient"]
+
+BATCH = 1000
+"""Items in one request."""
+
+_RETRIED = (429, 502, 503, 504)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One item to look up, by any of its keys."""
+
+    url: str | None = None
+    fingerprint: Fingerprint | None = None
+
+    def to_wire(self, id_: str) -> dict[str, Any]:
+        """Return the JSON form of the item."""
+        wire: dict[str, Any] = {"id": id_}
+        if self.url is not None:
+            wire["url"] = self.url
+        if self.fingerprint is not None:
+            if self.fingerprint.sha256 is not None:
+                wire["sha256"] = self.fingerprint.sha256.hex()
+            wire["fingerprint"] = self.fingerprint.to_wire()
+        return wire
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What one registry answered about one item, as of one event."""
+
+    status: Status
+    reason: str
+    statements: tuple[Statement, ...]
+    as_of_seq: int
+
+
+class RegistryClient:
+    """One registry at ``url``; ``key`` is an API key, needed to write and to see details.
+
+    ``timeout`` is in seconds, for the connection and for each read; ``retries`` counts further tries.
+    """
+
+    def __init__(self, url: str, key: str | None = None, *, timeout: float = 60.0, retries: int = 4) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise InputError(
+                f"not the address of a registry: {url!r}", hint="Give it as https://registry.example."
+            )
+        self.url = url.rstrip("/")
+        self._timeout = (min(timeout, 10.0), timeout)
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = f"caveat/{registry.__version__}"
+        if key:
+            self._session.headers["Authorization"] = f"API {key}"
+        retry = Retry(
+            total=retries,
+            backoff_factor=0.5,
+            backoff_max=30,
+            status_forcelist=_RETRIED,
+            allowed_methods=None,
+            raise_on_status=False,
+            redirect=0,
+        )
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=retry))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def __enter__(self) -> "RegistryClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def lookup(self, items: Sequence[Asked], use: Use) -> list[Known]:
+        """Look up ``items`` in batches; one answer an item, in their order.
+
+        Raises :class:`RegistryUnreachableError`, :class:`RegistryRefusedError`, :class:`RegistryAnswerError`.
+        """
+        known: list[Known] = []
+        for batch in _batches(items):
+            wires = [item.to_wire(str(number)) for number, item in enumerate(batch)]
+            answer = self._call("POST", "/api/v1/lookup", {"use": str(use), "items": wires})
+            known.extend(self._matched(answer, len(batch), use))
+        return known
+
+    def check_parameters(self) -> Mapping[str, Any]:
+        """Ask what the registry takes; :class:`RegistryAnswerError` when our fingerprints are not live."""
+        parameters = self._call("GET", "/api/v1/parameters")
+        live = parameters.get("fingerprint_versions")
+        if not isinstance(live, list) or VERSION not in live:
+            raise RegistryAnswerError(
+                f"{self.url} takes fingerprint versions {live!r}; this client makes version {VERSION}",
+                hint="Update the client: pip install --upgrade caveat-registry.",
+            )
+        return parameters
+
+    def register(self, reservation: Mapping[str, Any]) -> dict[str, Any]:
+        """Lodge a reservation (the JSON of ``POST /api/v1/reservations``); return the acknowledgement."""
+        return self._write("POST", "/api/v1/reservations", reservation)
+
+    def add_works(self, id_: str, works: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Add works to an own reservation; return the acknowledgement."""
+        return self._write("POST", f"/api/v1/reservations/{id_}/works", {"works": list(works)})
+
+    def withdraw(self, id_: str) -> dict[str, Any]:
+        """Withdraw an own reservation; return the acknowledgement."""
+        return self._write("DELETE", f"/api/v1/reservations/{id_}", None)
+
+    def show(self, id_: str) -> dict[str, Any]:
+        """Return an own reservation as it stands."""
+        return self._call("GET", f"/api/v1/reservations/{id_}")
+
+    def _write(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+        # A key of its own a call: a retry after a lost answer is not a second reservation.
+        answer = self._call(method, path, body, {"Idempotency-Key": uuid.uuid4().hex})
+        if not isinstance(answer.get("id"), str) or not isinstance(answer.get("seq"), int):
+            raise self._wrong("an acknowledgement without id and seq")
+        return answer
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        try:
+            response = self._session.request(
+                method,
+                self.url + path,
+                json=body,
+                headers=headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise RegistryUnreachableError(
+                f"the registry at {self.url} cannot be reached: {_cause(error)}",
+                hint="Check the address and the connection, then run the same command again.",
+            ) from error
+        if response.status_code >= 500 or response.status_code == 429:
+            raise RegistryUnreachableError(
+                f"the registry at {self.url} answered {response.status_code}: {_detail(response)}",
+                hint="It cannot answer now. Run the same command again later.",
+            )
+        if response.status_code not in (200, 201):
+            raise RegistryRefusedError(
+                f"the registry at {self.url} refused ({response.status_code}): {_detail(response)}",
+                hint=_refusal_hint(response),
+            )
+        try:
+            answer = response.json()
+        except requests.JSONDecodeError as error:
+            raise self._wrong("something that is not JSON") from error
+        if not isinstance(answer, dict):
+            raise self._wrong("JSON of another form")
+        return answer
+
+    def _matched(self, answer: Mapping[str, Any], count: int, use: Use) -> Iterator[Known]:
+        """Yield the answers by id, in order, after checking that each is there once."""
+        results, seq = answer.get("results"), answer.get("as_of_seq")
+        if not isinstance(results, list) or not isinstance(seq, int):
+            raise self._wrong("a look-up without results or as_of_seq")
+        by_id: dict[str, Mapping[str, Any]] = {}
+        for result in results:
+            id_ = result.get("id") if isinstance(result, dict) else None
+            if not isinstance(id_, str) or id_ in by_id:
+                raise self._wrong(f"an item without an id of its own: {id_!r}")
+            by_id[id_] = result
+        if by_id.keys() != {str(number) for number in range(count)}:
+            raise self._wrong(f"{len(by_id)} answers to {count} items, or to others than were asked")
+        for number in range(count):
+            yield self._known(by_id[str(number)], seq, use)
+
+    def _known(self, result: Mapping[str, Any], seq: int, use: Use) -> Known:
+        try:
+            status = Status(result["status"])
+            preference = None if result["preference"] is None else Preference(result["preference"])
+            statements = tuple(Statement.from_wire(wire, registry=self.url) for wire in result["statements"])
+            reason = str(result["reason"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._wrong(f"an item that cannot be read ({error!r})") from error
+        if (status is Status.OK) != (preference is not None):
+            raise self._wrong(f"status {status} with preference {preference}")
+        if preference is not None and decide(statements, use).preference is not preference:
+            raise self._wrong(f"preference {preference}, which its statements do not bear out")
+        return Known(status, reason, statements, seq)
+
+    def _wrong(self, what: str) -> RegistryAnswerError:
+        return RegistryAnswerError(
+            f"the registry at {self.url} answered {what}; nothing can follow from that",
+            hint="Check that the address is a Caveat registry of a matching version.",
+        )
+
+
+def _batches(items: Sequence[Asked]) -> Iterator[Sequence[Asked]]:
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]
+
+
+def _cause(error: requests.RequestException) -> str:
+    root: BaseException = error
+    while root.__cause__ is not None or root.__context__ is not None:
+        root = root.__cause__ or root.__context__ or root
+    return str(root) or type(root).__name__
+
+
+def _problem(response: requests.Response) -> Mapping[str, Any]:
+    try:
+        body = response.json()
+    except requests.JSONDecodeError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _detail(response: requests.Response) -> str:
+    return str(_problem(response).get("detail") or response.reason)
+
+
+def _refusal_hint(response: requests.Response) -> str:
+    hint = str(_problem(response).get("hint") or "")
+    return hint or ("Check the address of the registry." if response.status_code == 404 else "")

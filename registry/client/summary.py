@@ -1,0 +1,60 @@
+"""What a filter run did, as a value: for the report, the command line and machines."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from registry.client.formats import Written
+from registry.client.verdicts import Rules, Verdict
+from registry.preference import Action
+
+__all__ = ["FilterSummary"]
+
+
+@dataclass(slots=True)
+class FilterSummary:
+    """What a run did.
+
+    ``counts`` is by action, and ``unknown`` for what nobody has spoken of; ``reasons`` counts the removed by
+    the kind of match; ``notable`` are all verdicts but those that kept a sample of which nothing was said.
+    """
+
+    source: Path
+    target: Path | None
+    account: Path | None
+    format: str
+    why: str
+    rules: Rules
+    registries: tuple[str, ...]
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    notable: list[Verdict] = field(default_factory=list)
+    written: Written = field(default_factory=Written)
+
+    @property
+    def errors(self) -> int:
+        """How many items could not be checked or read; none of them is in the output."""
+        return self.counts[Action.ERROR]
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "source": str(self.source),
+            "target": None if self.target is None else str(self.target),
+            "account": None if self.account is None else str(self.account),
+            "format": self.format,
+            "use": str(self.rules.use),
+            "mode": str(self.rules.mode),
+            "organisation": self.rules.organisation,
+            "purpose": self.rules.purpose,
+            "registries": list(self.registries),
+            "samples": sum(self.counts[action] for action in Action),
+            "kept": self.written.samples,
+            "removed": self.counts[Action.REMOVE],
+            "review": self.counts[Action.REVIEW],
+            "errors": self.errors,
+            "unknown": self.counts["unknown"],
+            "removed_by": dict(self.reasons),
+            "left_out": self.written.left_out,
+        }

@@ -1,0 +1,134 @@
+"""From samples to verdicts: what each registry says of each sample, and what follows.
+
+A sample whose picture cannot be read, that has nothing to look up, or of which any registry says anything
+but ``ok``, gets the action ``error``: it is not kept in any mode.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from registry.client.formats import Sample
+from registry.client.http import Asked, Known, RegistryClient
+from registry.client.pictures import Hashed, hash_files
+from registry.errors import InputError
+from registry.fingerprint import Fingerprint
+from registry.preference import Action, Decision, Mode, Status, Use, decide
+
+__all__ = ["Rules", "Verdict", "judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a run asks, and how strictly.
+
+    Research mode wants to be told who does it and what for; the output says so.
+    """
+
+    use: Use = Use.GENAI_TRAIN
+    mode: Mode = Mode.EU_ART4
+    organisation: str = ""
+    purpose: str = ""
+
+    def __post_init__(self) -> None:
+        if self.mode is Mode.RESEARCH_ART3 and not (self.organisation and self.purpose):
+            raise InputError(
+                "research mode needs an organisation and a purpose",
+                hint="Give --organisation and --purpose, or another --mode.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What happens to one sample, and why; ``decision`` is None unless ``status`` is ok."""
+
+    sample: Sample
+    status: Status
+    action: Action
+    reason: str
+    decision: Decision | None = None
+    fingerprint: Fingerprint | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the line of ``decisions.jsonl``."""
+        wire: dict[str, Any] = {
+            "path": self.sample.key,
+            "keys": self._keys(),
+            "status": str(self.status),
+            "action": str(self.action),
+            "reason": self.reason,
+        }
+        if self.decision is not None:
+            wire |= {
+                "use": str(self.decision.use),
+                "mode": str(self.decision.mode),
+                "preference": str(self.decision.preference),
+                "statements": [{**s.to_wire(), "registry": s.registry} for s in self.decision.statements],
+                "match": self.decision.statements[0].match.to_wire() if self.decision.statements else None,
+            }
+        return wire
+
+    def _keys(self) -> dict[str, Any]:
+        keys: dict[str, Any] = {} if self.sample.url is None else {"url": self.sample.url}
+        if self.fingerprint is not None:
+            keys["fingerprint"] = self.fingerprint.to_wire()
+            if self.fingerprint.sha256 is not None:
+                keys["sha256"] = self.fingerprint.sha256.hex()
+        return keys
+
+
+def judge(
+    samples: Sequence[Sample],
+    registries: Sequence[RegistryClient],
+    rules: Rules,
+    *,
+    workers: int = 1,
+    tick: Callable[[], None] = lambda: None,
+) -> Iterator[Verdict]:
+    """Yield a verdict a sample, in order; ``tick`` is called after each picture that was hashed.
+
+    Raises :class:`registry.errors.RegistryError` when a registry cannot be asked.
+    """
+    hashed = _hashed(samples, workers, tick)
+    faults = [_fault(sample, hashed.get(sample.path)) for sample in samples]
+    asked = [
+        Asked(sample.url, _fingerprint(sample, hashed))
+        for sample, fault in zip(samples, faults, strict=True)
+        if not fault
+    ]
+    answers = [iter(registry.lookup(asked, rules.use)) for registry in registries]
+    for sample, fault in zip(samples, faults, strict=True):
+        fingerprint = _fingerprint(sample, hashed)
+        if fault:
+            yield Verdict(sample, Status.ERROR, Action.ERROR, fault, None, fingerprint)
+        else:
+            yield _verdict(sample, fingerprint, [next(answer) for answer in answers], rules)
+
+
+def _hashed(samples: Sequence[Sample], workers: int, tick: Callable[[], None]) -> dict[Path | None, Hashed]:
+    paths = [sample.path for sample in samples if sample.path is not None]
+    return {one.path: one for one in hash_files(paths, workers=workers, tick=tick)}
+
+
+def _fault(sample: Sample, hashed: Hashed | None) -> str:
+    if hashed is not None and hashed.error:
+        return hashed.error
+    if not sample.fault and sample.url is None and hashed is None:
+        return "nothing to look up"
+    return sample.fault
+
+
+def _fingerprint(sample: Sample, hashed: dict[Path | None, Hashed]) -> Fingerprint | None:
+    return None if sample.path is None else hashed[sample.path].fingerprint
+
+
+def _verdict(
+    sample: Sample, fingerprint: Fingerprint | None, known: Sequence[Known], rules: Rules
+) -> Verdict:
+    failed = next((one for one in known if one.status is not Status.OK), None)
+    if failed is not None:
+        return Verdict(sample, failed.status, Action.ERROR, failed.reason, None, fingerprint)
+    statements = [statement for one in known for statement in one.statements]
+    decision = decide(statements, rules.use, rules.mode)
+    return Verdict(sample, Status.OK, decision.action, decision.reason, decision, fingerprint)

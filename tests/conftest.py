@@ -1,0 +1,208 @@
+"""What the tests share: a fresh database each, the service on it, keys, and the real `caveat serve`.
+
+SQLite by default; with CAVEAT_TEST_POSTGRES (a server where databases can be made) PostgreSQL, see
+with_postgres.py.
+"""
+
+import os
+import random
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import make_url
+from werkzeug.exceptions import HTTPException
+from werkzeug.test import TestResponse
+
+from api import create_app
+from api.keys import create_key
+from api.operations import openapi
+from api.settings import Settings
+from api.state import State
+from registry.migrations import migrate
+from registry.registrar import Caller
+from registry.store import Store
+from registry.store import engine as engines
+
+POSTGRES = os.environ.get("CAVEAT_TEST_POSTGRES", "")
+_HALF_SET = [byte for byte in range(256) if byte.bit_count() == 4]
+
+
+@dataclass(frozen=True)
+class Key:
+    id: str
+    secret: str
+    caller: Caller
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"API {self.secret}"}
+
+
+@dataclass(frozen=True)
+class Served:
+    host: str
+    port: int
+    pid: int
+    arguments: list[str]
+    """What names the same database to the other commands: --data DIR or --database URL."""
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+
+class DocumentedClient(FlaskClient):
+    """Fails on an answer whose status /openapi.json does not declare for the route; so on every 500."""
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        response = super().open(*args, **kwargs)
+        app, asked = self.application, response.request
+        try:
+            rule, _ = app.url_map.bind("localhost").match(asked.path, asked.method, return_rule=True)
+        except HTTPException:
+            return response
+        document = app.extensions.setdefault("tests.document", openapi(app))
+        path = document["paths"][re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)]
+        declared = path[asked.method.lower()]["responses"]
+        seen = str(response.status_code)
+        assert seen in declared, f"{asked.method} {rule.rule} answered {seen}, not declared: {response.text}"
+        return response
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("CAVEAT_") and name != "CAVEAT_TEST_POSTGRES"]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> Iterator[str]:
+    if not POSTGRES:
+        yield engines.database_url(tmp_path)
+        return
+    name = f"caveat_{secrets.token_hex(8)}"
+    with psycopg.connect(POSTGRES, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        try:
+            yield make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
+        finally:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    store = Store.open(database_url)
+    migrate(store)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def make_key(store: Store) -> Callable[..., Key]:
+    def make(scopes: Sequence[str] = ("lookup", "register"), evidence_level: int = 0, name: str = "") -> Key:
+        granted = frozenset(scopes)
+        new = create_key(
+            store, name=name, scopes=granted, evidence_level=evidence_level, environment="test", at=0
+        )
+        return Key(new.id, new.secret, Caller(new.principal_id, granted, evidence_level))
+
+    return make
+
+
+@pytest.fixture
+def make_app(store: Store, database_url: str) -> Iterator[Callable[..., Flask]]:
+    made: list[State] = []
+
+    def make(**settings: Any) -> Flask:
+        app = create_app(Settings(**{"database": database_url, **settings}))
+        app.test_client_class = DocumentedClient
+        made.append(app.extensions["caveat"])
+        return app
+
+    yield make
+    for state in made:
+        state.store.close()
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    return make_app()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def picture_hash() -> Callable[..., bytes]:
+    """256 bits, half of them set, for each seed; `flip` of them turned, which makes that distance."""
+
+    def make(seed: int, flip: int = 0) -> bytes:
+        value = bytes(random.Random(seed).choices(_HALF_SET, k=32))
+        return (int.from_bytes(value, "big") ^ ((1 << flip) - 1)).to_bytes(32, "big")
+
+    return make
+
+
+@pytest.fixture
+def served(store: Store, database_url: str, tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Start the real command; it is stopped at the end of the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def serve(workers: int = 2) -> Served:
+        database = ["--database", database_url] if POSTGRES else ["--data", str(tmp_path)]
+        port = _free_port()
+        command = [sys.executable, "-m", "api.commands", "serve", *database]
+        command += ["--port", str(port), "--workers", str(workers)]
+        log = tmp_path / f"serve-{port}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+        started.append(process)
+        _wait_until_ready(f"http://127.0.0.1:{port}/readyz", process, log)
+        return Served("127.0.0.1", port, process.pid, database)
+
+    yield serve
+    for process in started:
+        process.terminate()
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 30
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - loopback, our own port
+                return
+        except urllib.error.HTTPError as error:
+            error.close()
+        except OSError:
+            pass
+        time.sleep(0.05)
+    pytest.fail(f"caveat serve did not come up (code {process.poll()}):\n{log.read_text()}")

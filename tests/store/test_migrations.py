@@ -1,0 +1,40 @@
+from concurrent.futures import ThreadPoolExecutor
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, select
+from sqlmodel import SQLModel
+
+from registry.migrations import migrate
+from registry.store import Store
+from registry.store.sql import table_of
+from registry.tables import Head
+
+
+def test_the_migrated_database_is_what_the_tables_say(store: Store) -> None:
+    with store.read() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_every_table_and_no_other_is_made(store: Store) -> None:
+    assert set(inspect(store.engine).get_table_names()) == {*SQLModel.metadata.tables, "alembic_version"}
+
+
+def test_migrating_again_changes_nothing(store: Store) -> None:
+    with store.write():
+        pass
+    migrate(store)
+    with store.read() as connection:
+        assert connection.execute(select(table_of(Head))).all() == [(1, 1)]
+
+
+def test_services_that_start_together_migrate_once(database_url: str) -> None:
+    stores = [Store.open(database_url) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(migrate, stores))
+    assert [store.head() for store in stores] == [0] * 4
+    for store in stores:
+        store.close()
