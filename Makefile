@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-postgres check bench docs lock clean
+.PHONY: help setup demo serve test test-postgres test-install check bench docs lock clean
 
 help: ## list the chores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ test: $(STAMP) ## the tests, on the embedded database
 
 test-postgres: $(STAMP) ## the store and the service on PostgreSQL (Debian's, or CAVEAT_TEST_POSTGRES)
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest tests/store tests/api
+
+test-install: $(STAMP) ## each installation by itself: the light client, then each extra that is in use
+	$(BIN)/python tests/install_alone.py
 
 check: $(STAMP) ## lint, types, layers, sizes
 	$(BIN)/ruff check .

@@ -50,6 +50,8 @@ def strict_json(data: bytes) -> Any:
         raise InputError(
             f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from error
+    except ValueError as error:
+        raise InputError(f"the body is not JSON that is read here: {error}") from error
     except RecursionError as error:
         raise InputError("the body is nested too deeply") from error
 

@@ -68,7 +68,7 @@ def _opened(settings: Settings) -> Store:
 def serve(
     data: Path | None, database: str | None, host: str, port: int, workers: int, threads: int, threaded: bool
 ) -> None:
-    r"""Run a registry, by default on http://127.0.0.1:8080 with its data in ./caveat-data.
+    """Run a registry, by default on http://127.0.0.1:8080 with its data in ./caveat-data.
 
     \b
     Try it:
@@ -208,7 +208,7 @@ def api_keys_create(
     evidence_level: int,
     as_json: bool,
 ) -> None:
-    r"""Make a key; it is shown once.
+    """Make a key; it is shown once.
 
     \b
     An artist:    caveat api-keys create --name Ada --scope register --scope lookup

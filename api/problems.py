@@ -74,7 +74,11 @@ def _known(error: errors.CaveatError) -> Response:
 
 def _http(error: HTTPException) -> Response:
     status = error.code or 500
-    return problem(status, _HTTP_TITLES.get(status, "http"), error.description or "")
+    response = problem(status, _HTTP_TITLES.get(status, "http"), error.description or "")
+    allowed = getattr(error, "valid_methods", None)
+    if allowed:
+        response.headers["Allow"] = ", ".join(sorted(allowed))
+    return response
 
 
 def _unknown(error: Exception) -> Response:

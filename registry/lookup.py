@@ -118,6 +118,7 @@ class Lookup:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._index = _Index()
+        self._answered = 0
         self._lock = threading.Lock()
 
     def catch_up(self) -> int:
@@ -145,19 +146,23 @@ class Lookup:
         return Answer(seq, [_statements(index, matches, seq) for matches in found])
 
     def _caught_up(self) -> tuple[int, _Index]:
-        index = self._index
-        before = index.applied
+        # The order matters: whatever was answered before this line, the head read after it cannot be older.
+        before = self._answered
         head = self._store.head()
         if head < before:
             raise StaleIndexError(
                 f"the database is at event {head}, behind the {before} that were answered before",
                 hint="An older copy of the database was put in its place; restart the service on purpose.",
             )
-        if head > before:
+        index = self._index
+        if head > index.applied:
             with self._lock:
                 index = self._index
                 if head > index.applied:
                     self._apply(index, head)
+        if head > self._answered:
+            with self._lock:
+                self._answered = max(self._answered, head)
         return head, index
 
     def _apply(self, index: _Index, upto: int) -> None:
@@ -307,7 +312,7 @@ def _rows_of(matches: Matches, limits: NDArray[Any]) -> list[tuple[int, int, int
 
 def _keep_nearest(found: _Found, row: int, match: Match) -> None:
     known = found.get((row, match.kind))
-    if known is None or (match.distance or 0) < (known.distance or 0):
+    if known is None or (not match.certain, match.distance or 0) < (not known.certain, known.distance or 0):
         found[row, match.kind] = match
 
 

@@ -15,7 +15,7 @@ from registry.cli.common import USAGE
 from registry.cli.demo import demo
 from registry.cli.filter import filter_, formats
 from registry.cli.register import register, withdraw
-from registry.errors import CaveatError
+from registry.errors import CaveatError, StorageError
 
 __all__ = ["cli", "main"]
 
@@ -56,7 +56,7 @@ def _can_load(name: str) -> bool:
 )
 @click.version_option(registry.__version__, prog_name="caveat")
 def cli() -> None:
-    r"""Lodge how works may be used for AI; find out, and obey it.
+    """Lodge how works may be used for AI; find out, and obey it.
 
     \b
     See the whole story:      caveat demo
@@ -89,6 +89,8 @@ def main() -> None:
         code = USAGE
     except CaveatError as error:
         click.echo(f"error: {error.message}", err=True)
+        if isinstance(error, StorageError) and error.__cause__ is not None:
+            click.echo(f"       {str(error.__cause__).splitlines()[0]}", err=True)
         if error.hint:
             click.echo(f"       {error.hint}", err=True)
         code = USAGE

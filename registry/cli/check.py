@@ -30,7 +30,11 @@ __all__ = ["check"]
 @click.command()
 @click.argument("targets", nargs=-1, required=True, metavar="PATH|URL…")
 @click.option(
-    "--use", type=click.Choice(list(Use)), default=Use.GENAI_TRAIN, show_default=True, help="What for."
+    "--use",
+    type=click.Choice([use.value for use in Use]),
+    default=Use.GENAI_TRAIN.value,
+    show_default=True,
+    help="What for.",
 )
 @registry_options
 @click.option(
@@ -47,7 +51,7 @@ def check(
     workers: int | None,
     output: str,
 ) -> None:
-    r"""Say what is known of pictures, folders of pictures, and URLs.
+    """Say what is known of pictures, folders of pictures, and URLs.
 
     Exits with 1 when a reserved work is among them, with 2 when something could not be checked.
 

@@ -66,7 +66,7 @@ def registry_options(command: Command) -> Command:
 
 
 def config_path() -> Path:
-    """Return the user's configuration file: TOML with ``registry`` and ``key``."""
+    """Return the user's configuration file: TOML with ``registry`` and, by address, ``[keys]``."""
     return Path(click.get_app_dir("caveat")) / "config.toml"
 
 
@@ -83,8 +83,13 @@ def registries(urls: tuple[str, ...], key: str | None) -> list[RegistryClient]:
             hint='Give --registry URL, set CAVEAT_REGISTRY, or write registry = "URL" into '
             f"{config_path()}. To run one yourself: caveat serve.",
         )
-    secret = key or config.get("key")
-    return [RegistryClient(url, secret) for url in named]
+    if key and len(named) > 1:
+        raise SettingsError(
+            "one key, and more than one registry: a key must not be shown to another registry",
+            hint=f"Write each key into {config_path()}, under [keys], by the registry's address.",
+        )
+    keys = config.get("keys", {})
+    return [RegistryClient(url, key or keys.get(url.rstrip("/"))) for url in named]
 
 
 def _config() -> dict[str, Any]:

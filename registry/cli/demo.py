@@ -41,11 +41,11 @@ def demo(out: Path) -> None:
             f"[{style}]{verdict.action:7}[/] {name}\n        [dim]{escape(verdict.reason)}[/]", soft_wrap=True
         )
     summary = story.summary
-    caught = sum(bool(i.is_copy and story.fate(i)) for i in story.ingredients)
-    copies = sum(i.is_copy for i in story.ingredients)
+    copies = sum(ingredient.is_copy for ingredient in story.ingredients)
     people.print(
-        f"\n[bold]{caught} of {copies} copies found and left out[/], with {len(summary.written.left_out)} captions"
-        f" and caches of theirs; {summary.written.samples} pictures stand in {summary.target}.",
+        f"\n[bold]{summary.counts[Action.REMOVE]} of {copies} copies found and left out[/], with"
+        f" {len(summary.written.left_out)} captions and caches of theirs;"
+        f" {summary.written.samples} pictures stand in {summary.target}.",
         soft_wrap=True,
     )
     if summary.account is not None:

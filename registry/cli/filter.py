@@ -32,12 +32,16 @@ _SHOWN = 40
 @click.argument("src", type=click.Path(exists=True, path_type=Path))
 @click.argument("dst", type=click.Path(path_type=Path))
 @click.option(
-    "--use", type=click.Choice(list(Use)), default=Use.GENAI_TRAIN, show_default=True, help="What for."
+    "--use",
+    type=click.Choice([use.value for use in Use]),
+    default=Use.GENAI_TRAIN.value,
+    show_default=True,
+    help="What for.",
 )
 @click.option(
     "--mode",
-    type=click.Choice(list(Mode)),
-    default=Mode.EU_ART4,
+    type=click.Choice([mode.value for mode in Mode]),
+    default=Mode.EU_ART4.value,
     show_default=True,
     help="eu-art4 keeps works of which nobody has said anything; strict does not; research-art3 records "
     "reservations and keeps the works.",
@@ -62,6 +66,9 @@ _SHOWN = 40
 @click.option(
     "--yes", is_flag=True, help="Do not ask before strict mode leaves out what nobody has spoken of."
 )
+@click.option(
+    "--report", type=click.Choice(["html"]), default="html", show_default=True, help="Kind of report."
+)
 @click.option("--output", type=click.Choice(["human", "json", "ndjson"]), default="human", show_default=True)
 @click.pass_context
 def filter_(
@@ -79,9 +86,10 @@ def filter_(
     purpose: str | None,
     dry_run: bool,
     yes: bool,
+    report: str,
     output: str,
 ) -> None:
-    r"""Copy the dataset SRC to DST without the works that are reserved.
+    """Copy the dataset SRC to DST without the works that are reserved.
 
     SRC is a folder of pictures with captions, kohya's N_concept folders, an imagefolder with
     metadata.jsonl or .csv, or a .csv, .tsv or .parquet file with a column of URLs. It is never changed.

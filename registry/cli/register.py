@@ -35,9 +35,9 @@ class _Targets:
     "--reserve",
     "uses",
     multiple=True,
-    type=click.Choice(list(Use)),
-    default=(Use.TRAIN, Use.GENAI_TRAIN),
-    show_default="train, genai-train",
+    type=click.Choice([use.value for use in Use]),
+    default=(Use.TRAIN.value, Use.GENAI_TRAIN.value),
+    show_default=True,
     help="What the works may not be used for; may be given several times.",
 )
 @click.option(
@@ -70,7 +70,7 @@ def register(
     workers: int | None,
     output: str,
 ) -> None:
-    r"""Lodge works, so that nobody trains on them unheard.
+    """Lodge works, so that nobody trains on them unheard.
 
     A PATH is a picture or a folder of pictures: they are hashed here and never sent. A URL is one address,
     or everything below it when it ends in a slash. A DOMAIN is everything under it; folders and domains
@@ -192,8 +192,6 @@ def _tell(done: Lodged, works: Sequence[dict[str, Any]]) -> None:
     what += [f"{done.rules:,} address rules"] if done.rules else []
     click.echo(f"lodged {' and '.join(what)} at {done.registry}, event {done.seq}")
     for place in done.exact_only:
-        click.echo(
-            f"  {works[place]['title']} is too plain to be told apart from others: only this exact file is covered",
-            err=True,
-        )
+        title = works[place]["title"]
+        click.echo(f"  {title} is too plain to be told apart: only this exact file is covered", err=True)
     click.echo(f"to take it back: caveat withdraw {done.id}")

@@ -37,7 +37,7 @@ _Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What happened: the folder's ingredients, what the filter did with them, and what was said of the URLs."""
+    """What happened: the folder's ingredients, what the filter did, and what was said of the URLs."""
 
     ingredients: list[Ingredient]
     summary: FilterSummary

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, select, text, update
+from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from registry.errors import StorageError, StorageFullError
@@ -24,6 +24,8 @@ from registry.tables import Head
 __all__ = ["Store", "Transaction"]
 
 _HEAD = table_of(Head)
+_UNAVAILABLE = "the database did not answer, or did not take the write"
+"""What callers hear; what the driver said stays in the log."""
 _FULL = ("database or disk is full", "no space left", "disk full", "could not extend file")
 
 
@@ -77,11 +79,6 @@ class Store:
         with _translated(), self._begin() as connection:
             yield connection
 
-    def ping(self) -> None:
-        """Raise :class:`StorageError` when the database does not answer."""
-        with self.read() as connection:
-            connection.execute(text("SELECT 1"))
-
     @contextmanager
     def _begin(self) -> Iterator[Connection]:
         with self.engine.connect().execution_options(writes=True) as connection, connection.begin():
@@ -98,8 +95,6 @@ def _translated() -> Iterator[None]:
             raise StorageFullError(
                 "the registry has no space left for this write; nothing was stored"
             ) from error
-        raise StorageError(
-            f"the database did not take part: {message.splitlines()[0] if message else error}"
-        ) from error
+        raise StorageError(_UNAVAILABLE) from error
     except SQLAlchemyError as error:
-        raise StorageError(f"the database did not take part: {error}") from error
+        raise StorageError(_UNAVAILABLE) from error
