@@ -1,25 +1,37 @@
-"""Request bodies: strict JSON, checked against a model.
+"""Request bodies: strict JSON (:mod:`registry.jsontext`), checked against a model."""
 
-A doubled member, NaN, or a body that is not UTF-8 is refused: two readers could read it differently.
-"""
-
-import json
-from typing import Any, TypeVar
+from enum import StrEnum
+from typing import Annotated, TypeVar
 
 from flask import request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from registry.errors import InputError, UnsupportedMediaTypeError
+from registry.jsontext import strict_json
 
-__all__ = ["Body", "read_body", "strict_json"]
+__all__ = ["Body", "Text", "Word", "read_body"]
 
 Model = TypeVar("Model", bound=BaseModel)
+_Vocabulary = TypeVar("_Vocabulary", bound=StrEnum)
+
+Word = Annotated[_Vocabulary, Field(strict=False)]
+"""A word of a vocabulary: JSON has no other form for it than its text."""
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("the character U+0000 cannot be stored")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_without_nul)]
+"""Text for people."""
 
 
 class Body(BaseModel):
-    """A request body: members that are not known are refused."""
+    """A request body: members that are not known are refused, and nothing is converted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def read_body(model: type[Model]) -> Model:
@@ -38,32 +50,3 @@ def read_body(model: type[Model]) -> Model:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "body"
         raise InputError(f"{place}: {first['msg']}") from error
-
-
-def strict_json(data: bytes) -> Any:
-    """Parse JSON; raises :class:`InputError` for anything that two parsers could read differently."""
-    try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_no_doubles, parse_constant=_no_constant)
-    except UnicodeDecodeError as error:
-        raise InputError(f"the body is not UTF-8: byte {error.start}") from error
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        ) from error
-    except ValueError as error:
-        raise InputError(f"the body is not JSON that is read here: {error}") from error
-    except RecursionError as error:
-        raise InputError("the body is nested too deeply") from error
-
-
-def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        double = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"the member {double!r} stands twice in one object")
-    return members
-
-
-def _no_constant(name: str) -> Any:
-    raise InputError(f"the body holds {name}, which is not JSON")

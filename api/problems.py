@@ -31,6 +31,8 @@ STATUSES: dict[type[errors.CaveatError], tuple[int, str]] = {
 """Error → HTTP status and the last part of the problem's type."""
 
 _RETRY_SECONDS = "2"
+_LONGEST = 500
+"""Characters of a detail: what was sent is quoted, and may be long."""
 _HTTP_TITLES = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 400: "bad-request"}
 
 
@@ -43,6 +45,7 @@ def register_handlers(app: Flask) -> None:
 
 def problem(status: int, kind: str, detail: str, hint: str = "") -> Response:
     """Build the answer for an error on the route of this request."""
+    detail = detail if len(detail) <= _LONGEST else detail[:_LONGEST] + "…"
     if request.path.startswith("/api/v2/"):
         response = jsonify(detail=detail)
     else:

@@ -112,19 +112,19 @@ def parity_urls() -> Response:
         raise PayloadTooLargeError(
             f"{len(body.urls)} URLs; at most {state().settings.max_items} in one request"
         )
-    groups: dict[Preference, list[WorkDraft]] = {}
+    said: dict[CanonicalUrl, Preference] = {}
     for place, row in enumerate(body.urls):
         url = _submitted(row, place)
         if not may_speak_for(caller, host_of(url)):
             raise ForbiddenError(
                 f"urls.{place}: this key may not speak for {host_of(url)}; nothing was written"
             )
-        groups.setdefault(_preference(row), []).append(WorkDraft(url=url))
-    seq = 0
-    for preference in sorted(groups, key=lambda one: -one.restriction):
-        said = Draft(dict.fromkeys(_USES, preference), groups[preference], label="parity")
-        seq = state().registrar.register(caller, said).seq
-    return jsonify(accepted=len(body.urls), seq=seq)
+        # Said twice in one submission, the more restrictive word stands.
+        said[url] = max(_preference(row), said.get(url, Preference.UNKNOWN), key=lambda p: p.restriction)
+    groups = {p: [WorkDraft(url=url) for url in said if said[url] is p] for p in set(said.values())}
+    drafts = [Draft(dict.fromkeys(_USES, p), works, label="parity") for p, works in groups.items()]
+    done = state().registrar.register_together(caller, drafts)
+    return jsonify(accepted=len(body.urls), seq=done[-1].seq)
 
 
 def _lines() -> list[str]:

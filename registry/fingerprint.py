@@ -132,14 +132,16 @@ def parse_fingerprint(wire: object, names: tuple[str, ...], *, where: str = "fin
     if unknown:
         raise InvalidFingerprintError(f"{where}: unknown member {sorted(unknown)[0]!r}")
     version = wire.get("v")
-    if version != VERSION or isinstance(version, bool):
+    if type(version) is not int or version != VERSION:
         raise InvalidFingerprintError(
-            f"{where}.v: version {version!r} is not one that this registry takes ({VERSION})",
+            f"{where}.v: version {repr(version)[:40]} is not one that this registry takes ({VERSION})",
             hint="Ask /api/v1/parameters which versions are live, and compute one of them.",
         )
     quality = wire.get("quality")
     if not isinstance(quality, int) or isinstance(quality, bool) or not 0 <= quality <= 100:
-        raise InvalidFingerprintError(f"{where}.quality: expected an integer from 0 to 100, got {quality!r}")
+        raise InvalidFingerprintError(
+            f"{where}.quality: expected an integer from 0 to 100, got {repr(quality)[:40]}"
+        )
     hashes = wire.get("pdq", {})
     if not isinstance(hashes, Mapping):
         raise InvalidFingerprintError(f"{where}.pdq: expected an object, got {type(hashes).__name__}")

@@ -24,6 +24,7 @@ from sqlalchemy import Row
 
 from registry.errors import StaleIndexError
 from registry.fingerprint import (
+    MIN_QUALITY,
     PHASH_RADIUS,
     REVIEW_RADIUS,
     STRICT_RADIUS,
@@ -60,8 +61,9 @@ class Question:
     @property
     def too_plain(self) -> bool:
         """Whether it has a fingerprint only, and one that cannot be told apart from others."""
-        print_ = self.fingerprint
-        return self.url is None and self.sha256 is None and print_ is not None and not _comparable(print_)
+        if self.url is not None or self.sha256 is not None or self.fingerprint is None:
+            return False
+        return not _comparable(self.fingerprint) and _lone_phash(self.fingerprint) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,9 +281,9 @@ def _match_pdq(index: _Index, questions: Sequence[Question], found: list[_Found]
 
 def _match_phash(index: _Index, questions: Sequence[Question], found: list[_Found]) -> None:
     asked = [
-        (place, question.fingerprint.phash)
+        (place, phash)
         for place, question in enumerate(questions)
-        if question.fingerprint is not None and not question.fingerprint.pdq and question.fingerprint.phash
+        if question.fingerprint is not None and (phash := _lone_phash(question.fingerprint)) is not None
     ]
     if not asked or not len(index.phash):
         return
@@ -303,6 +305,11 @@ def _statements(index: _Index, matches: _Found, seq: int) -> list[Statement]:
 
 def _comparable(fingerprint: Fingerprint) -> bool:
     return bool(fingerprint.pdq) and is_distinctive(fingerprint.quality, fingerprint.pdq)
+
+
+def _lone_phash(fingerprint: Fingerprint) -> bytes | None:
+    """Return the pHash of a fingerprint that brings nothing better."""
+    return None if fingerprint.pdq or fingerprint.quality < MIN_QUALITY else fingerprint.phash
 
 
 def _rows_of(matches: Matches, limits: NDArray[Any]) -> list[tuple[int, int, int, int]]:

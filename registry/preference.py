@@ -191,36 +191,53 @@ class Statement:
     def from_wire(cls, wire: Mapping[str, Any], *, registry: str = "") -> "Statement":
         """Read the JSON form, ignoring keys that it does not know.
 
-        Raises :class:`RegistryAnswerError` when a value is missing or outside the vocabulary, since a
-        statement that cannot be read must not turn into "nothing was said".
+        Raises :class:`RegistryAnswerError` when a value is missing, of another type or outside the
+        vocabulary, since a statement that cannot be read must not turn into "nothing was said".
         """
         try:
-            match = wire["match"]
             return cls(
                 preferences={Use(use): Preference(value) for use, value in wire["preferences"].items()},
-                match=Match(
-                    kind=str(match["kind"]),
-                    certain=match["certain"] is True,
-                    distance=match.get("distance"),
-                    window=match.get("window"),
-                    form=match.get("form"),
-                ),
-                scope=Scope[str(wire["scope"]).upper()],
-                evidence_level=int(wire["evidence_level"]),
+                match=_read_match(wire["match"]),
+                scope=Scope[_text(wire["scope"]).upper()],
+                evidence_level=_integer(wire["evidence_level"], 4),
                 state=State(wire["state"]),
-                seq=int(wire["seq"]),
-                at=str(wire.get("at", "")),
-                record=str(wire.get("record", "")),
-                label=str(wire.get("label", "")),
-                title=str(wire.get("title", "")),
-                terms=str(wire.get("terms", "")),
-                contact=str(wire.get("contact", "")),
+                seq=_integer(wire["seq"], _LARGEST),
                 registry=registry,
+                **{name: _text(wire.get(name, "")) for name in _TEXTS},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise RegistryAnswerError(
-                f"a statement that cannot be read: {error!r} in {dict(wire)!r}"
-            ) from error
+            raise RegistryAnswerError(f"a statement that cannot be read ({error!r})") from error
+
+
+_TEXTS = ("at", "record", "label", "title", "terms", "contact")
+_LARGEST = 2**53 - 1
+"""The largest integer that every reader of JSON takes for the same (RFC 8259, section 6)."""
+
+
+def _read_match(wire: Mapping[str, Any]) -> Match:
+    distance = wire.get("distance")
+    if not isinstance(wire["certain"], bool):
+        raise TypeError("certain is neither true nor false")
+    return Match(
+        kind=_text(wire["kind"]),
+        certain=wire["certain"],
+        distance=None if distance is None else _integer(distance, 256),
+        window=None if wire.get("window") is None else _text(wire["window"]),
+        form=None if wire.get("form") is None else _text(wire["form"]),
+    )
+
+
+def _integer(value: object, largest: int) -> int:
+    if type(value) is not int or not 0 <= value <= largest:
+        raise ValueError(f"expected an integer from 0 to {largest}, got {repr(value)[:40]}")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, got {type(value).__name__}")
+    value.encode()  # Half of a surrogate pair is no text: UnicodeEncodeError is a ValueError.
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,11 +309,13 @@ def _is_own_word(statement: Statement) -> bool:
     )
 
 
-def _strength(statement: Statement, use: Use) -> tuple[bool, int, int, int, int]:
-    match = statement.match
+def _strength(statement: Statement, use: Use) -> tuple[int, int, int, int, int]:
+    """Order what removes before what asks for a review before what permits: a list may be cut at its end."""
+    match, preference = statement.match, statement.preferences[use]
+    restricts = preference in (Preference.RESERVED, Preference.CONDITIONAL)
     return (
-        not match.certain,
-        -statement.preferences[use].restriction,
+        (0 if match.certain else 1) if restricts else 2,
+        -preference.restriction,
         match.distance or 0,
         int(statement.scope),
         -statement.seq,

@@ -127,19 +127,16 @@ class Registrar:
     def register(self, caller: Caller, draft: Draft, repeat: Repeatable | None = None) -> Registered:
         """Lodge a reservation. Raises :class:`ForbiddenError`, :class:`ConflictError`, StorageError."""
         _require_authority(caller, draft.rules)
-        work_rows, exact_only = _work_rows(draft.works)
-        rule_rows = [{"kind": str(r.kind), "surt": r.surt, "key": r.key} for r in draft.rules]
+        return self._once(caller, repeat, lambda tx: self._lodge(tx, caller, draft))
 
-        def write(tx: Transaction) -> Registered:
-            id_ = _new_id()
-            values = _version_values(caller, draft, self._seconds())
-            reservations.insert_version(tx, {"reservation_id": id_, **values})
-            reservations.insert_works(tx, [{"reservation_id": id_, **row} for row in work_rows])
-            reservations.insert_rules(tx, [{"reservation_id": id_, **row} for row in rule_rows])
-            self._append(tx, "register", id_, {"version": values, "works": work_rows, "rules": rule_rows})
-            return Registered(id_, tx.seq, values["state"], len(work_rows), len(rule_rows), exact_only)
-
-        return self._once(caller, repeat, write)
+    def register_together(self, caller: Caller, drafts: Sequence[Draft]) -> list[Registered]:
+        """Lodge several reservations, an event each, in one transaction: all of them stand, or none."""
+        for draft in drafts:
+            _require_authority(caller, draft.rules)
+        with self._store.write() as tx:
+            done = [self._lodge(tx, caller, drafts[0])]
+            done += [self._lodge(tx.following(), caller, draft) for draft in drafts[1:]]
+        return done
 
     def add_works(
         self, caller: Caller, id_: str, works: Sequence[WorkDraft], repeat: Repeatable | None = None
@@ -180,6 +177,17 @@ class Registrar:
             return self._new_version(tx, "withdraw", id_, values)
 
         return self._once(caller, repeat, write)
+
+    def _lodge(self, tx: Transaction, caller: Caller, draft: Draft) -> Registered:
+        id_ = _new_id()
+        works, exact_only = _work_rows(draft.works)
+        rules = [{"kind": str(rule.kind), "surt": rule.surt, "key": rule.key} for rule in draft.rules]
+        values = _version_values(caller, draft, self._seconds())
+        reservations.insert_version(tx, {"reservation_id": id_, **values})
+        reservations.insert_works(tx, [{"reservation_id": id_, **row} for row in works])
+        reservations.insert_rules(tx, [{"reservation_id": id_, **row} for row in rules])
+        self._append(tx, "register", id_, {"version": values, "works": works, "rules": rules})
+        return Registered(id_, tx.seq, values["state"], len(works), len(rules), exact_only)
 
     def _new_version(self, tx: Transaction, op: str, id_: str, values: dict[str, Any]) -> Registered:
         values = {name: value for name, value in values.items() if name not in _ROW_COLUMNS}
@@ -303,9 +311,9 @@ def _version_values(caller: Caller, draft: Draft, at: int) -> dict[str, Any]:
 
 def _own(tx: Transaction, caller: Caller, id_: str) -> dict[str, Any]:
     """Return the current version of the caller's reservation; foreign and missing ones look the same."""
-    row = reservations.current(tx.connection, id_)
+    row = reservations.current(tx.connection, id_) if "\0" not in id_ else None
     if row is None or row.principal_id != caller.principal_id:
-        raise NotFoundError(f"no reservation {id_} of yours")
+        raise NotFoundError("no such reservation of yours")
     return dict(row._mapping)
 
 

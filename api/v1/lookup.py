@@ -14,7 +14,7 @@ from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
 
 from api.auth import optional_caller
-from api.body import Body, read_body
+from api.body import Body, Word, read_body
 from api.operations import Operation, operation
 from api.state import state
 from registry.errors import InputError, PayloadTooLargeError
@@ -30,6 +30,7 @@ blueprint = Blueprint("lookup", __name__, url_prefix="/api/v1")
 MAX_STATEMENTS = 8
 """Most statements told of one item, the deciding ones first."""
 
+_LONGEST = 500
 _ITEM = {
     "type": "object",
     "required": ["id"],
@@ -67,8 +68,8 @@ class Item(Body):
 class LookupRequest(Body):
     """What to look up, for which use."""
 
-    use: Use = Use.GENAI_TRAIN
-    mode: Mode = Mode.EU_ART4
+    use: Word[Use] = Use.GENAI_TRAIN
+    mode: Word[Mode] = Mode.EU_ART4
     as_of_seq: int | None = Field(default=None, ge=0)
     items: list[Annotated[dict[str, Any], WithJsonSchema(_ITEM)]]
 
@@ -190,7 +191,7 @@ def _unanswered(id_: str, status: Status, reason: str) -> dict[str, Any]:
         "id": id_,
         "status": str(status),
         "preference": None,
-        "reason": reason,
+        "reason": reason[:_LONGEST],
         "matched_by": None,
         "state": None,
         "statements": [],

@@ -7,13 +7,15 @@ there.
 
 import hashlib
 import json
+import re
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request, url_for
 from pydantic import BaseModel, Field
+from sqlalchemy import Connection
 
 from api.auth import require_caller
-from api.body import Body, read_body
+from api.body import Body, Text, Word, read_body
 from api.operations import Operation, operation
 from api.state import state
 from registry.errors import InputError, NotFoundError, PayloadTooLargeError
@@ -25,7 +27,7 @@ from registry.fingerprint import (
     unpack_windows,
 )
 from registry.preference import Preference, Use
-from registry.registrar import Change, Draft, Repeatable, WorkDraft
+from registry.registrar import Caller, Change, Draft, Repeatable, WorkDraft
 from registry.store import events, reservations
 from registry.urls import RuleKind, UrlRule, canonicalize_url, url_rule
 
@@ -36,13 +38,15 @@ blueprint = Blueprint("reservations", __name__, url_prefix="/api/v1/reservations
 _WRITE_ERRORS = (400, 401, 403, 404, 409, 413, 415, 422, 503, 507)
 _HEADERS = ("Idempotency-Key",)
 _PAGE = 1000
+_CURSOR = re.compile(r"([0-9]{1,18})\.(-1|[0-9]{1,9})", re.ASCII)
+_ID = re.compile(r"[a-z2-7]{26}", re.ASCII)
 _MAX_RULES = 1000
 
 
 class WorkBody(Body):
     """One work, by at least one of URL, SHA-256 of the file, and registered fingerprint."""
 
-    title: str = Field(default="", max_length=200)
+    title: Text = Field(default="", max_length=200)
     url: str | None = None
     sha256: str | None = None
     fingerprint: dict[str, Any] | None = None
@@ -51,7 +55,7 @@ class WorkBody(Body):
 class RuleBody(Body):
     """A set of URLs: exact, prefix (ends in a slash), host, or domain."""
 
-    kind: RuleKind
+    kind: Word[RuleKind]
     value: str
 
 
@@ -64,19 +68,19 @@ class WorksBody(Body):
 class ChangeBody(Body):
     """What to change; what is left out stays as it is."""
 
-    preferences: dict[Use, Preference] | None = Field(default=None, min_length=1)
-    label: str | None = Field(default=None, max_length=200)
-    terms: str | None = Field(default=None, max_length=2000)
-    contact: str | None = Field(default=None, max_length=500)
+    preferences: dict[Word[Use], Word[Preference]] | None = Field(default=None, min_length=1)
+    label: Text | None = Field(default=None, max_length=200)
+    terms: Text | None = Field(default=None, max_length=2000)
+    contact: Text | None = Field(default=None, max_length=500)
 
 
 class ReservationBody(Body):
     """What is said about a set of works, and the works."""
 
-    preferences: dict[Use, Preference] = Field(min_length=1)
-    label: str = Field(default="", max_length=200)
-    terms: str = Field(default="", max_length=2000)
-    contact: str = Field(default="", max_length=500)
+    preferences: dict[Word[Use], Word[Preference]] = Field(min_length=1)
+    label: Text = Field(default="", max_length=200)
+    terms: Text = Field(default="", max_length=2000)
+    contact: Text = Field(default="", max_length=500)
     works: list[WorkBody] = Field(default_factory=list)
     rules: list[RuleBody] = Field(default_factory=list)
 
@@ -157,9 +161,7 @@ def show(id_: str) -> Response:
     """Show a reservation as it stands, with its history."""
     caller = require_caller("register")
     with state().store.read() as connection:
-        row = reservations.current(connection, id_)
-        if row is None or row.principal_id != caller.principal_id:
-            raise NotFoundError(f"no reservation {id_} of yours")
+        row = _own(connection, caller, id_)
         works = reservations.count_works(connection, id_)
         rules = reservations.rules_of(connection, id_)
         history = events.history(connection, id_)
@@ -193,7 +195,8 @@ def change(id_: str) -> Response:
     """Begin a new version with other preferences, terms, label or contact."""
     caller = require_caller("register")
     body = read_body(ChangeBody)
-    if not body.model_fields_set:
+    given = [getattr(body, name) for name in body.model_fields_set]
+    if not given or None in given:
         raise InputError(
             "a change of nothing", hint="Give at least one of preferences, label, terms, contact."
         )
@@ -207,7 +210,7 @@ def change(id_: str) -> Response:
         "Withdraw an own reservation",
         answer=Acknowledgement,
         scope="register",
-        errors=(401, 403, 404, 503, 507),
+        errors=(401, 403, 404, 409, 422, 503, 507),
         headers=_HEADERS,
     )
 )
@@ -251,12 +254,18 @@ def works(id_: str) -> Response:
     caller = require_caller("register")
     after = _cursor(request.args.get("after", "0.-1"))
     with state().store.read() as connection:
-        row = reservations.current(connection, id_)
-        if row is None or row.principal_id != caller.principal_id:
-            raise NotFoundError(f"no reservation {id_} of yours")
+        _own(connection, caller, id_)
         page = reservations.works_of(connection, id_, after, _PAGE)
     last = page[-1] if len(page) == _PAGE else None
     return jsonify(works=[_work_wire(w) for w in page], next=last and f"{last.from_seq}.{last.ordinal}")
+
+
+def _own(connection: Connection, caller: Caller, id_: str) -> Any:
+    """Return the caller's own reservation; foreign, missing and impossible ones look the same."""
+    row = reservations.current(connection, id_) if _ID.fullmatch(id_) else None
+    if row is None or row.principal_id != caller.principal_id:
+        raise NotFoundError("no such reservation of yours")
+    return row
 
 
 def _works(bodies: list[WorkBody]) -> list[WorkDraft]:
@@ -308,11 +317,10 @@ def _work_wire(row: Any) -> dict[str, Any]:
 
 
 def _cursor(text: str) -> tuple[int, int]:
-    seq, _, ordinal = text.partition(".")
-    try:
-        return int(seq), int(ordinal)
-    except ValueError as error:
-        raise InputError(f"after: expected the 'next' of an earlier page, got {text!r}") from error
+    match = _CURSOR.fullmatch(text)
+    if match is None:
+        raise InputError(f"after: expected the 'next' of an earlier page, got {text[:40]!r}")
+    return int(match[1]), int(match[2])
 
 
 def _repeatable() -> Repeatable | None:

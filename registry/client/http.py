@@ -24,12 +24,16 @@ from registry.errors import (
     RegistryUnreachableError,
 )
 from registry.fingerprint import VERSION, Fingerprint
+from registry.jsontext import strict_json
 from registry.preference import Preference, Statement, Status, Use, decide
 
-__all__ = ["BATCH", "Asked", "Known", "RegistryClient"]
+__all__ = ["BATCH", "MAX_ANSWER_BYTES", "Asked", "Known", "RegistryClient"]
 
 BATCH = 1000
 """Items in one request."""
+
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+"""Largest answer that is read, in bytes."""
 
 _RETRIED = (429, 502, 503, 504)
 
@@ -157,33 +161,39 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         try:
-            response = self._session.request(
+            with self._session.request(
                 method,
                 self.url + path,
                 json=body,
                 headers=headers,
                 timeout=self._timeout,
                 allow_redirects=False,
-            )
+                stream=True,
+            ) as response:
+                data = _read(response)
         except requests.RequestException as error:
             raise RegistryUnreachableError(
                 f"the registry at {self.url} cannot be reached: {_cause(error)}",
                 hint="Check the address and the connection, then run the same command again.",
             ) from error
-        if response.status_code >= 500 or response.status_code == 429:
+        if data is None:
+            raise self._wrong(f"more than {MAX_ANSWER_BYTES // 2**20} MiB")
+        status = response.status_code
+        if status >= 500 or status == 429:
             raise RegistryUnreachableError(
-                f"the registry at {self.url} answered {response.status_code}: {_detail(response)}",
+                f"the registry at {self.url} answered {status}: {_told(data, 'detail') or response.reason}",
                 hint="It cannot answer now. Run the same command again later.",
             )
-        if response.status_code not in (200, 201):
+        if status not in (200, 201):
+            default = "Check the address of the registry." if status == 404 else ""
             raise RegistryRefusedError(
-                f"the registry at {self.url} refused ({response.status_code}): {_detail(response)}",
-                hint=_refusal_hint(response),
+                f"the registry at {self.url} refused ({status}): {_told(data, 'detail') or response.reason}",
+                hint=_told(data, "hint") or default,
             )
         try:
-            answer = response.json()
-        except requests.JSONDecodeError as error:
-            raise self._wrong("something that is not JSON") from error
+            answer = strict_json(data)
+        except InputError as error:
+            raise self._wrong(error.message) from error
         if not isinstance(answer, dict):
             raise self._wrong("JSON of another form")
         return answer
@@ -191,7 +201,7 @@ class RegistryClient:
     def _matched(self, answer: Mapping[str, Any], count: int, use: Use) -> Iterator[Known]:
         """Yield the answers by id, in order, after checking that each is there once."""
         results, seq = answer.get("results"), answer.get("as_of_seq")
-        if not isinstance(results, list) or not isinstance(seq, int):
+        if not isinstance(results, list) or type(seq) is not int or seq < 0:
             raise self._wrong("a look-up without results or as_of_seq")
         by_id: dict[str, Mapping[str, Any]] = {}
         for result in results:
@@ -209,7 +219,11 @@ class RegistryClient:
             status = Status(result["status"])
             preference = None if result["preference"] is None else Preference(result["preference"])
             statements = tuple(Statement.from_wire(wire, registry=self.url) for wire in result["statements"])
-            reason = str(result["reason"])
+            reason = result["reason"]
+            if not isinstance(reason, str):
+                raise TypeError("the reason is no text")
+        except RegistryAnswerError as error:
+            raise self._wrong(error.message) from error
         except (KeyError, TypeError, ValueError) as error:
             raise self._wrong(f"an item that cannot be read ({error!r})") from error
         if (status is Status.OK) != (preference is not None):
@@ -237,18 +251,21 @@ def _cause(error: requests.RequestException) -> str:
     return str(root) or type(root).__name__
 
 
-def _problem(response: requests.Response) -> Mapping[str, Any]:
+def _read(response: requests.Response) -> bytes | None:
+    """Return the body, or None when it is larger than an answer can be."""
+    data = bytearray()
+    for chunk in response.iter_content(1 << 16):
+        data += chunk
+        if len(data) > MAX_ANSWER_BYTES:
+            return None
+    return bytes(data)
+
+
+def _told(data: bytes, member: str) -> str:
+    """Return a member of a problem document, empty when there is none."""
     try:
-        body = response.json()
-    except requests.JSONDecodeError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _detail(response: requests.Response) -> str:
-    return str(_problem(response).get("detail") or response.reason)
-
-
-def _refusal_hint(response: requests.Response) -> str:
-    hint = str(_problem(response).get("hint") or "")
-    return hint or ("Check the address of the registry." if response.status_code == 404 else "")
+        problem = strict_json(data)
+    except InputError:
+        return ""
+    value = problem.get(member) if isinstance(problem, dict) else None
+    return value if isinstance(value, str) else ""

@@ -36,6 +36,10 @@ class Transaction:
     connection: Connection
     seq: int
 
+    def following(self) -> "Transaction":
+        """Return the next event of the same transaction: all of them stand, or none."""
+        return Transaction(self.connection, _next(self.connection))
+
 
 class Store:
     """A database with the registry's tables in it."""
@@ -70,8 +74,7 @@ class Store:
         Raises :class:`StorageFullError` or :class:`StorageError`.
         """
         with _translated(), self._begin() as connection:
-            taken = connection.execute(update(_HEAD).values(n=_HEAD.c.n + 1).returning(_HEAD.c.n))
-            yield Transaction(connection, int(taken.scalar_one()))
+            yield Transaction(connection, _next(connection))
 
     @contextmanager
     def administer(self) -> Iterator[Connection]:
@@ -83,6 +86,11 @@ class Store:
     def _begin(self) -> Iterator[Connection]:
         with self.engine.connect().execution_options(writes=True) as connection, connection.begin():
             yield connection
+
+
+def _next(connection: Connection) -> int:
+    taken = connection.execute(update(_HEAD).values(n=_HEAD.c.n + 1).returning(_HEAD.c.n))
+    return int(taken.scalar_one())
 
 
 @contextmanager
