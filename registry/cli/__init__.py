@@ -5,6 +5,7 @@ Client commands live here, one file a noun. Operator commands (``serve``, ``db``
 """
 
 import sys
+import traceback
 from importlib.metadata import entry_points
 
 import click
@@ -93,5 +94,12 @@ def main() -> None:
             click.echo(f"       {str(error.__cause__).splitlines()[0]}", err=True)
         if error.hint:
             click.echo(f"       {error.hint}", err=True)
+        code = USAGE
+    except OSError as error:
+        click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
+        code = USAGE
+    except Exception:  # noqa: BLE001 - Python's own exit code, 1, would say "reserved works found"
+        traceback.print_exc()
+        click.echo("error: a fault of this program; please report it with the lines above", err=True)
         code = USAGE
     sys.exit(code if isinstance(code, int) else 0)

@@ -84,7 +84,7 @@ def _samples(targets: Sequence[str]) -> list[Sample]:
         elif path.is_file():
             samples.append(Sample(target, path))
         elif "://" in target:
-            samples.append(Sample(target, url=target))
+            samples.append(Sample(target, urls=(target,)))
         else:
             raise InputError(
                 f"{target} is neither a file or folder here, nor a URL", hint="A URL begins with https://."

@@ -36,7 +36,7 @@ def demo(out: Path) -> None:
     people.print()
     for verdict in story.urls:
         style = "red" if verdict.action is Action.REMOVE else "green"
-        name = escape(verdict.sample.url or "")
+        name = escape(verdict.sample.name)
         people.print(
             f"[{style}]{verdict.action:7}[/] {name}\n        [dim]{escape(verdict.reason)}[/]", soft_wrap=True
         )

@@ -163,13 +163,12 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
         table.add_column(head, overflow="fold")
     for verdict in verdicts:
         style = styles[verdict.action]
-        name = verdict.sample.url or verdict.sample.key
-        table.add_row(f"[{style}]{verdict.action}[/]", escape(name), escape(verdict.reason))
+        table.add_row(f"[{style}]{verdict.action}[/]", escape(verdict.sample.name), escape(verdict.reason))
     return table
 
 
 def _announce(dataset: Format) -> None:
-    click.echo(f"reading it as {dataset.name}: it has {dataset.why.removeprefix('has ')}", err=True)
+    click.echo(f"reading it as {dataset.name}: it {dataset.why}", err=True)
 
 
 def _asking(*, yes: bool) -> Callable[[FilterSummary], bool]:

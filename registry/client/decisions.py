@@ -38,7 +38,7 @@ def _write_table(folder: Path, verdicts: list[Verdict]) -> None:
     table = arrow.table(
         {
             "row": arrow.array([int(v.sample.key) for v in gone], arrow.int64()),
-            "url": arrow.array([v.sample.url for v in gone], arrow.string()),
+            "url": arrow.array([v.sample.urls[0] if v.sample.urls else None for v in gone], arrow.string()),
             **{
                 name: arrow.array([wire.get(name) for wire in wires], arrow.string())
                 for name in ("status", "action", "preference", "use", "reason")

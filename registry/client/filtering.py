@@ -101,22 +101,24 @@ def _write(dataset: Format, verdicts: list[Verdict], summary: FilterSummary, pro
     summary.account = account_folder(target)
     if not summary.written.samples:
         summary.target = None
-        _write_account(summary, verdicts, is_table=dataset.is_table)
-        return
-    digests = {v.sample.key: v.fingerprint.sha256 for v in verdicts if v.fingerprint and v.fingerprint.sha256}
-    with appearing(target) as output:
-        dataset.write(output, dropped, digests)
-        # The account first: an output without its account would be a claim without its reasons.
-        _write_account(summary, verdicts, is_table=dataset.is_table)
+    try:
+        # The account appears first: an output without it would be a claim without its reasons.
+        places = [place for place in (summary.account, summary.target) if place is not None]
+        with appearing(*places) as (account, *output):
+            if output:
+                dataset.write(output[0], dropped, _digests(verdicts))
+            account.mkdir()
+            write_decisions(account, verdicts, is_table=dataset.is_table)
+            write_report(account / "report.html", summary)
+    except OSError as error:
+        raise DatasetError(
+            f"{error.filename or target}: {error.strerror or error}; nothing was written",
+            hint="Check the place and its free space, then run the same command again.",
+        ) from error
 
 
-def _write_account(summary: FilterSummary, verdicts: list[Verdict], *, is_table: bool) -> None:
-    if summary.account is None:
-        return
-    with appearing(summary.account) as folder:
-        folder.mkdir()
-        write_decisions(folder, verdicts, is_table=is_table)
-        write_report(folder / "report.html", summary)
+def _digests(verdicts: list[Verdict]) -> dict[str, bytes]:
+    return {v.sample.key: v.fingerprint.sha256 for v in verdicts if v.fingerprint and v.fingerprint.sha256}
 
 
 def _check_places(source: Path, target: Path) -> None:
@@ -126,11 +128,9 @@ def _check_places(source: Path, target: Path) -> None:
             f"{target} and {source} lie in one another; the source is never written to",
             hint="Give another place for the output.",
         )
-    for place in (target, account_folder(target)):
-        if place.exists() and not (place.is_dir() and not any(place.iterdir())):
-            raise DatasetError(f"{place} is there already", hint="Move it away, or give another output.")
-    if target.is_dir():
-        target.rmdir()
+    # An account whose output is not there belongs to a run that was cut short, or kept nothing.
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise DatasetError(f"{target} is there already", hint="Move it away, or give another output.")
 
 
 def _stop_at_fault(verdicts: Sequence[Verdict]) -> None:

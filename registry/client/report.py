@@ -102,7 +102,7 @@ def _part(title: str, note: str, verdicts: list[Verdict]) -> str:
 def _card(verdict: Verdict) -> str:
     decision = verdict.decision
     statements = decision.statements if decision is not None else ()
-    name = html.escape(verdict.sample.url or verdict.sample.key)
+    name = html.escape(verdict.sample.name)
     kind = _KINDS.get((decision.matched_by if decision else "") or "unknown", "")
     badge = (
         f'<span class="badge">{kind}</span>' if decision is not None else '<span class="badge">error</span>'

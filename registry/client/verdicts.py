@@ -70,7 +70,7 @@ class Verdict:
         return wire
 
     def _keys(self) -> dict[str, Any]:
-        keys: dict[str, Any] = {} if self.sample.url is None else {"url": self.sample.url}
+        keys: dict[str, Any] = {"urls": list(self.sample.urls)} if self.sample.urls else {}
         if self.fingerprint is not None:
             keys["fingerprint"] = self.fingerprint.to_wire()
             if self.fingerprint.sha256 is not None:
@@ -92,18 +92,25 @@ def judge(
     """
     hashed = _hashed(samples, workers, tick)
     faults = [_fault(sample, hashed.get(sample.path)) for sample in samples]
-    asked = [
-        Asked(sample.url, _fingerprint(sample, hashed))
-        for sample, fault in zip(samples, faults, strict=True)
-        if not fault
-    ]
+    asked: list[Asked] = []
+    for sample, fault in zip(samples, faults, strict=True):
+        if not fault:
+            asked += _questions(sample, _fingerprint(sample, hashed))
     answers = [iter(registry.lookup(asked, rules.use)) for registry in registries]
     for sample, fault in zip(samples, faults, strict=True):
         fingerprint = _fingerprint(sample, hashed)
         if fault:
             yield Verdict(sample, Status.ERROR, Action.ERROR, fault, None, fingerprint)
         else:
-            yield _verdict(sample, fingerprint, [next(answer) for answer in answers], rules)
+            count = len(_questions(sample, fingerprint))
+            known = [next(answer) for answer in answers for _ in range(count)]
+            yield _verdict(sample, fingerprint, known, rules)
+
+
+def _questions(sample: Sample, fingerprint: Fingerprint | None) -> list[Asked]:
+    """One question a sample, and one more for each further address."""
+    first = Asked(sample.urls[0] if sample.urls else None, fingerprint)
+    return [first, *(Asked(url) for url in sample.urls[1:])]
 
 
 def _hashed(samples: Sequence[Sample], workers: int, tick: Callable[[], None]) -> dict[Path | None, Hashed]:
@@ -114,7 +121,7 @@ def _hashed(samples: Sequence[Sample], workers: int, tick: Callable[[], None]) -
 def _fault(sample: Sample, hashed: Hashed | None) -> str:
     if hashed is not None and hashed.error:
         return hashed.error
-    if not sample.fault and sample.url is None and hashed is None:
+    if not sample.fault and not sample.urls and hashed is None:
         return "nothing to look up"
     return sample.fault
 

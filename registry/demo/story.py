@@ -73,7 +73,7 @@ def tell(folder: Path, say: _Say = lambda _: None) -> Story:
         )
         with RegistryClient(url, keys["Maker"]) as client:
             summary = filter_dataset(where, folder / "lora-set-clean", [client], workers=1)
-            urls = list(judge([Sample(address, url=address) for address in URLS], [client], Rules()))
+            urls = list(judge([Sample(address, urls=(address,)) for address in URLS], [client], Rules()))
     return Story(ingredients, summary, urls)
 
 

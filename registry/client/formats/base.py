@@ -13,13 +13,19 @@ class Sample:
     """One row or file of a dataset.
 
     ``key`` is its path below the source, with slashes, or its row number from 0; ``path`` the picture file,
-    ``url`` the address. ``fault`` says why it cannot be taken at all (an unreadable caption, say).
+    ``urls`` every address that is given for it. ``fault`` says why it cannot be taken at all (an unreadable
+    caption, say).
     """
 
     key: str
     path: Path | None = None
-    url: str | None = None
+    urls: tuple[str, ...] = ()
     fault: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call it: its address in a table, else its path."""
+        return self.urls[0] if self.urls and self.path is None else self.key
 
 
 @dataclass(slots=True)

@@ -3,8 +3,9 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from registry.errors import DatasetError
@@ -15,19 +16,49 @@ _CHUNK = 1 << 20
 
 
 @contextmanager
-def appearing(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``target``; it becomes ``target`` when all went well, else it goes."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    _remove(temporary)
+def appearing(*targets: Path) -> Iterator[list[Path]]:
+    """Yield a temporary path beside each of ``targets``; they become the targets when all went well.
+
+    Everything is on the disk before the first one appears; when one cannot, those before it go again.
+    An empty folder gives way; a full one, the account of an earlier run, is kept under a numbered name.
+    """
+    temporary = [target.with_name(f".{target.name}.{os.getpid()}.partial") for target in targets]
     try:
+        for target, path in zip(targets, temporary, strict=True):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _remove(path)
         yield temporary
-        sync_tree(temporary)
-        os.rename(temporary, target)
-        _sync(target.parent)
+        for path in temporary:
+            sync_tree(path)
+        _rename_all(temporary, targets)
     except BaseException:
-        _remove(temporary)
+        for path in temporary:
+            _remove(path)
         raise
+
+
+def _rename_all(sources: Sequence[Path], targets: Sequence[Path]) -> None:
+    done: list[Path] = []
+    try:
+        for source, target in zip(sources, targets, strict=True):
+            _make_way(target)
+            os.rename(source, target)
+            done.append(target)
+            _sync(target.parent)
+    except BaseException:
+        for target in done:
+            _remove(target)
+        raise
+
+
+def _make_way(target: Path) -> None:
+    if not target.is_dir():
+        return
+    if any(target.iterdir()):
+        number = next(n for n in count(1) if not target.with_name(f"{target.name}.{n}").exists())
+        os.rename(target, target.with_name(f"{target.name}.{number}"))
+    else:
+        target.rmdir()
 
 
 def copy_file(source: Path, target: Path, sha256: bytes | None = None) -> None:

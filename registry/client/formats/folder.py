@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from registry.client.formats.base import Sample, Written
 from registry.client.formats.files import copy_file
-from registry.client.formats.metadata import METADATA_NAMES, Metadata, read_metadata
+from registry.client.formats.metadata import METADATA_NAMES, Metadata, MetadataRow, read_metadata
 from registry.client.formats.sidefiles import Layout, arrange
 from registry.client.pictures import PICTURE_SUFFIXES
 from registry.errors import DatasetError
@@ -34,7 +34,20 @@ class PictureFolder:
     @cached_property
     def layout(self) -> Layout:
         """The place of each file."""
-        return arrange(path for path in walk(self.root) if path not in self._metadata_paths)
+        return arrange(path for path in self._files if path not in self._metadata_paths)
+
+    @cached_property
+    def _files(self) -> list[str]:
+        return walk(self.root)
+
+    @cached_property
+    def _captions(self) -> dict[str, list[str]]:
+        """The text files that each picture reads."""
+        captions: dict[str, list[str]] = {}
+        for path, readers in self.layout.shared.items():
+            for picture in readers:
+                captions.setdefault(picture, []).append(path)
+        return captions
 
     @cached_property
     def metadata(self) -> tuple[Metadata, ...]:
@@ -42,28 +55,34 @@ class PictureFolder:
         return tuple(read_metadata(self.root, path) for path in self._metadata_paths)
 
     @cached_property
+    def _rows(self) -> list[MetadataRow]:
+        return [row for meta in self.metadata for row in meta.rows]
+
+    @cached_property
     def _metadata_paths(self) -> tuple[str, ...]:
         if self.name != "imagefolder":
             return ()
-        return tuple(path for path in walk(self.root) if PurePosixPath(path).name in METADATA_NAMES)
+        return tuple(path for path in self._files if PurePosixPath(path).name in METADATA_NAMES)
 
     def samples(self) -> Iterator[Sample]:
-        """Yield every picture, by path; a row that names a missing file is a sample with a fault."""
-        urls = {row.files[0]: row.url for meta in self.metadata for row in meta.rows}
+        """Yield every picture, by path; what cannot be checked or is not there is a sample with a fault."""
+        urls: dict[str, tuple[str, ...]] = {}
+        for row in self._rows:
+            urls[row.files[0]] = urls.get(row.files[0], ()) + row.urls
         for path in self.layout.pictures:
-            yield Sample(path, self.root / path, urls.get(path), self._caption_fault(path))
+            yield Sample(path, self.root / path, urls.get(path, ()), self._caption_fault(path))
         for path in self.layout.strange:
-            yield Sample(path, None, None, "a kind of file that cannot be checked")
-        there = {*self.layout.pictures, *self.layout.derived}
-        missing = {file for meta in self.metadata for row in meta.rows for file in row.files} - there
-        for path in sorted(missing):
-            yield Sample(path, None, urls.get(path), "named in the metadata, but not there")
+            yield Sample(path, fault="a kind of file that cannot be checked")
+        there = frozenset(self._files)
+        for path in sorted({file for row in self._rows for file in row.files} - there):
+            yield Sample(path, urls=urls.get(path, ()), fault="named in the metadata, but not there")
 
     def plan(self, dropped: Mapping[str, str]) -> Written:
         """Say what would be left out when ``dropped`` goes."""
         gone = self._gone(dropped)
         left_out = {path: reason for path, reason in gone.items() if path not in dropped}
-        left_out |= self.layout.losses(gone)
+        left_out |= {path: why for path, why in self.layout.losses(gone).items() if path not in dropped}
+        left_out |= self._lists_of(gone)
         for meta in self.metadata:
             lost = sum(not set(row.files).isdisjoint(gone) for row in meta.rows)
             if lost:
@@ -79,7 +98,8 @@ class PictureFolder:
         for path in self.layout.pictures:
             if path not in gone:
                 copy_file(self.root / path, target / path, digests[path])
-        for path in (*self.layout.shared, *self.layout.derived, *self.layout.plain):
+        caches = self.layout.derived.keys() - set(self.layout.pictures)
+        for path in (*self.layout.shared, *sorted(caches), *self.layout.plain):
             if path not in planned.left_out:
                 copy_file(self.root / path, target / path)
         for meta in self.metadata:
@@ -90,19 +110,37 @@ class PictureFolder:
         return planned
 
     def _gone(self, dropped: Mapping[str, str]) -> dict[str, str]:
-        """Return ``dropped`` with the files that only rows that go name, until nothing changes."""
+        """Return ``dropped`` with the pictures and row files that go with them, until nothing changes."""
         gone = dict(dropped)
-        rows = [row for meta in self.metadata for row in meta.rows]
-        while True:
-            lost = [row for row in rows if not gone.keys().isdisjoint(row.files)]
-            still_named = {file for row in rows if gone.keys().isdisjoint(row.files) for file in row.files}
-            more = {file for row in lost for file in row.files} - still_named - gone.keys()
-            if not more:
-                return gone
-            gone |= dict.fromkeys(more, "its metadata row names a removed file")
+        while more := self._going_with(gone):
+            gone |= more
+        return gone
+
+    def _going_with(self, gone: Mapping[str, str]) -> dict[str, str]:
+        lost = [row for row in self._rows if not gone.keys().isdisjoint(row.files)]
+        named = {file for row in lost for file in row.files}
+        if lost:
+            named -= {file for row in self._rows if gone.keys().isdisjoint(row.files) for file in row.files}
+        more = dict.fromkeys(named, "its metadata row names a removed file")
+        pictures = set(self.layout.pictures)
+        for path, owners in self.layout.derived.items():
+            if path in pictures and not gone.keys().isdisjoint(owners):
+                more[path] = f"made from {', '.join(sorted(owners & gone.keys()))}"
+        return {path: why for path, why in more.items() if path not in gone}
+
+    def _lists_of(self, gone: Mapping[str, str]) -> dict[str, str]:
+        """Return the loose text files that name a picture that goes: lists of other formats."""
+        names = {PurePosixPath(path).name for path in gone}
+        found = {}
+        for path in self.layout.plain if names else ():
+            text = (self.root / path).read_text(encoding="utf-8", errors="replace")
+            named = sorted(name for name in names if name in text)
+            if named:
+                found[path] = f"names {named[0]}, and lists of this kind are not rewritten"
+        return found
 
     def _caption_fault(self, picture: str) -> str:
-        for path in self.layout.captions_of(picture):
+        for path in self._captions.get(picture, ()):
             try:
                 (self.root / path).read_bytes().decode("utf-8")
             except OSError as error:
@@ -124,6 +162,8 @@ def walk(root: Path) -> list[str]:
 
     for folder, names, files in os.walk(root, onerror=refuse):
         names[:] = sorted(name for name in names if not name.startswith("."))
+        for name in (*names, *files):
+            _require_text(folder, name)
         for name in names:
             if Path(folder, name).is_symlink():
                 raise DatasetError(
@@ -133,6 +173,17 @@ def walk(root: Path) -> list[str]:
         below = Path(folder).relative_to(root)
         found += [(below / name).as_posix() for name in files if not name.startswith(".")]
     return sorted(found)
+
+
+def _require_text(folder: str, name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(name).decode("ascii", "backslashreplace")
+        raise DatasetError(
+            f"in {folder}, a file name that is not UTF-8: {shown}",
+            hint="Rename it; accounts of it are UTF-8.",
+        ) from error
 
 
 def pictures_below(folder: Path) -> list[Path]:

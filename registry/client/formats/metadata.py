@@ -7,14 +7,14 @@ metadata file. Kept rows are written back as they were, byte for byte.
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from registry.errors import DatasetError
 
-__all__ = ["METADATA_NAMES", "Metadata", "MetadataRow", "csv_rows", "read_metadata", "url_column"]
+__all__ = ["METADATA_NAMES", "Metadata", "MetadataRow", "csv_rows", "read_metadata", "url_columns"]
 
 METADATA_NAMES = ("metadata.jsonl", "metadata.csv")
 _URL_COLUMNS = ("url", "image_url", "img_url", "src")
@@ -23,10 +23,13 @@ _MAX_FIELD = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class MetadataRow:
-    """One row: the files that it names (below the dataset, with slashes), its URL, and its own text."""
+    """One row: the files that it names (below the dataset, with slashes), its URLs, and its own text.
+
+    The first of ``files`` is the one that ``file_name`` names: the URLs are its.
+    """
 
     files: tuple[str, ...]
-    url: str | None
+    urls: tuple[str, ...]
     raw: str
 
 
@@ -60,9 +63,8 @@ def read_metadata(root: Path, path: str) -> Metadata:
     head = next(rows, None)
     if head is None:
         raise DatasetError(f"{file} is empty")
-    names = [name.removeprefix("\ufeff") for name in head[0]]
     found = (
-        _row(file, line, folder, dict(zip(names, values, strict=False)), raw)
+        _row(file, line, folder, dict(zip(head[0], values, strict=False)), raw)
         for line, (values, raw) in enumerate(rows, 2)
     )
     return Metadata(path, head[1], tuple(found))
@@ -79,7 +81,8 @@ def csv_rows(lines: io.TextIOBase, where: str, delimiter: str = ",") -> Iterator
     def remembered() -> Iterator[str]:
         for line in lines:
             taken.append(line)
-            yield line
+            # A byte order mark before a quoted name would hide its quotes from the reader.
+            yield line.removeprefix("\ufeff")
 
     reader = csv.reader(remembered(), delimiter=delimiter, strict=True)
     while True:
@@ -94,14 +97,14 @@ def csv_rows(lines: io.TextIOBase, where: str, delimiter: str = ",") -> Iterator
             yield values, "".join(taken)
 
 
-def url_column(names: list[str]) -> str | None:
-    """Return the name among ``names`` that holds URLs, or None."""
-    lowered = {name.strip().lower(): name for name in reversed(names)}
-    return next((lowered[alias] for alias in _URL_COLUMNS if alias in lowered), None)
+def url_columns(names: Iterable[str]) -> list[str]:
+    """Return every name among ``names`` that holds URLs."""
+    return [name for name in names if name.strip().lower() in _URL_COLUMNS]
 
 
 def _json_rows(file: Path, folder: PurePosixPath, text: str) -> Iterator[MetadataRow]:
-    for number, line in enumerate(text.split("\n"), 1):
+    lines = text.split("\n")
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
@@ -112,21 +115,22 @@ def _json_rows(file: Path, folder: PurePosixPath, text: str) -> Iterator[Metadat
             ) from error
         if not isinstance(values, dict):
             raise DatasetError(f"{file}, line {number}: expected an object")
-        yield _row(file, number, folder, values, line + "\n")
+        yield _row(file, number, folder, values, line if number == len(lines) else line + "\n")
 
 
 def _row(file: Path, line: int, folder: PurePosixPath, values: Mapping[str, Any], raw: str) -> MetadataRow:
     named: list[str] = []
-    for column, value in values.items():
+    for column in sorted(values, key=lambda name: name != "file_name"):
         if column.endswith(("file_name", "file_names")):
+            value = values[column]
             named.extend(value if isinstance(value, list) else [value])
     files = tuple(_below(file, line, folder, name) for name in named if name)
     if not files:
         raise DatasetError(
             f"{file}, line {line}: no file_name", hint="Each row names its picture in file_name."
         )
-    url = values.get(url_column(list(values)) or "")
-    return MetadataRow(files, url if isinstance(url, str) and url else None, raw)
+    urls = (values[column] for column in url_columns(values))
+    return MetadataRow(files, tuple(url for url in urls if isinstance(url, str) and url), raw)
 
 
 def _below(file: Path, line: int, folder: PurePosixPath, name: Any) -> str:

@@ -3,7 +3,7 @@
 Deleting a picture does not remove it from training: trainers cache latents, text-encoder outputs and masks
 under its stem, and read them again. Here each file of a folder gets its place:
 
-- ``pictures``: samples of their own;
+- ``pictures``: samples of their own, masks and control pictures among them;
 - ``shared``: captions and other text of a stem; they go when every picture that reads them goes;
 - ``derived``: latents, text-encoder outputs, masks and control pictures; they go when any picture that they
   may come from goes (a stem can be the beginning of another, and making a cache again costs little);
@@ -31,6 +31,8 @@ _WHOLE_FOLDER_CACHES = re.compile(
 )
 _JUNK = frozenset({"Thumbs.db", "desktop.ini"})
 _DERIVED_PICTURE = re.compile(r"(?P<stem>.+?)(-masklabel|-condlabel|[-_.]mask)", re.ASCII)
+_CONTROL_FOLDER = re.compile(r".*(control|cond|mask|depth|canny|pose|lineart|reference).*", re.ASCII)
+_FRAME = re.compile(r"_[0-9]+\Z", re.ASCII)
 _FACE_CROP = re.compile(r"(?P<stem>.+)_\d+_\d+_\d+_\d+", re.ASCII)
 
 
@@ -44,10 +46,6 @@ class Layout:
     stale: list[str] = field(default_factory=list)
     plain: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
-
-    def captions_of(self, picture: str) -> list[str]:
-        """Return the text files that ``picture`` reads."""
-        return [path for path, owners in self.shared.items() if picture in owners]
 
     def losses(self, removed: Mapping[str, str]) -> dict[str, str]:
         """Return the files beside pictures that do not come along, with the reason."""
@@ -79,15 +77,24 @@ class _Stems:
         self._stems: dict[tuple[PurePosixPath, str], set[str]] = {}
         self._names: dict[tuple[PurePosixPath, str], set[str]] = {}
         self._crops: dict[tuple[PurePosixPath, str], set[str]] = {}
+        self._anywhere: dict[str, set[str]] = {}
         for picture in pictures:
             stem = picture.stem.casefold()
             self._stems.setdefault((picture.parent, stem), set()).add(str(picture))
+            self._anywhere.setdefault(stem, set()).add(str(picture))
             self._names.setdefault((picture.parent, picture.name.casefold()), set()).add(str(picture))
             if crop := _FACE_CROP.fullmatch(stem):
                 self._crops.setdefault((picture.parent, crop["stem"]), set()).add(str(picture))
 
-    def exactly(self, folder: PurePosixPath, stem: str) -> set[str]:
-        return self._stems.get((folder, stem.casefold()), set())
+    def shown_by(self, picture: PurePosixPath) -> set[str]:
+        """Return the pictures of which this one is a mask or control: by its name, or by the folder it is in."""
+        stem = picture.stem.casefold()
+        if match := _DERIVED_PICTURE.fullmatch(stem):
+            return self._stems.get((picture.parent, match["stem"]), set())
+        if _is_control(picture.parent):
+            found = self._anywhere.get(stem, set()) | self._anywhere.get(_FRAME.sub("", stem), set())
+            return {other for other in found if not _is_control(PurePosixPath(other).parent)}
+        return set()
 
     def readers(self, text: PurePosixPath) -> set[str]:
         """Return the pictures that read a text: named whole in it, or of the longest stem that begins it."""
@@ -113,12 +120,10 @@ class _Stems:
 def _place(file: PurePosixPath, stems: _Stems, layout: Layout) -> None:
     path, suffix = str(file), file.suffix.lower()
     if suffix in PICTURE_SUFFIXES:
-        match = _DERIVED_PICTURE.fullmatch(file.stem)
-        sources = stems.exactly(file.parent, match["stem"]) if match else set()
+        layout.pictures.append(path)
+        sources = stems.shown_by(file)
         if sources:
             layout.derived[path] = frozenset(sources)
-        else:
-            layout.pictures.append(path)
     elif _WHOLE_FOLDER_CACHES.fullmatch(file.name) or file.name in _JUNK:
         layout.stale.append(path)
     elif suffix in _TEXT:
@@ -135,6 +140,10 @@ def _place(file: PurePosixPath, stems: _Stems, layout: Layout) -> None:
             layout.stale.append(path)
     else:
         layout.strange.append(path)
+
+
+def _is_control(folder: PurePosixPath) -> bool:
+    return bool(_CONTROL_FOLDER.fullmatch(folder.name.casefold()))
 
 
 def _names(pictures: Iterable[str]) -> str:

@@ -4,12 +4,12 @@ Kept CSV rows come out byte for byte; parquet keeps its schema with its metadata
 without which an image column silently becomes a struct) and its row groups. Needs the extra ``[parquet]``.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from registry.client.formats.base import Sample, Written
-from registry.client.formats.metadata import csv_rows, url_column
+from registry.client.formats.metadata import csv_rows, url_columns
 from registry.errors import DatasetError, FormatError
 
 __all__ = ["DELIMITERS", "CsvTable", "ParquetTable", "pyarrow_modules"]
@@ -43,20 +43,17 @@ class CsvTable:
         rows.close()
         if head is None:
             raise DatasetError(f"{path} is empty")
-        names = [name.removeprefix("\ufeff") for name in head[0]]
-        column = url_column(names)
-        if column is None:
+        names = head[0]
+        columns = url_columns(names)
+        if not columns:
             raise _no_url_column(path, names)
-        self._head, self._column = head[1], names.index(column)
-        self.why = f"a header with the column {column!r}"
+        self._head, self._columns = head[1], [at for at, name in enumerate(names) if name in columns]
+        self.why = f"has a header with {' and '.join(columns)}"
 
     def samples(self) -> Iterator[Sample]:
         """Yield each row under the header, numbered from 0."""
         for number, (values, _) in enumerate(self._body()):
-            if len(values) > self._column:
-                yield Sample(str(number), url=values[self._column])
-            else:
-                yield Sample(str(number), fault="the row has no URL column")
+            yield _row_sample(number, (values[at] for at in self._columns if at < len(values)))
 
     def plan(self, dropped: Mapping[str, str]) -> Written:
         """Count the rows that would stay."""
@@ -102,20 +99,19 @@ class ParquetTable:
                 names = list(file.schema_arrow.names)
         except (OSError, ValueError) as error:
             raise DatasetError(f"{path} is not a parquet file that can be read: {error}") from error
-        column = url_column(names)
-        if column is None:
+        self._columns = url_columns(names)
+        if not self._columns:
             raise _no_url_column(path, names)
-        self._column = column
-        self.why = f"the column {column!r}"
+        self.why = f"has {' and '.join(self._columns)}"
 
     def samples(self) -> Iterator[Sample]:
         """Yield each row, numbered from 0."""
         _, parquet = pyarrow_modules()
         number = 0
         with parquet.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(columns=[self._column]):
-                for value in batch.column(0).to_pylist():
-                    yield _row_sample(number, value)
+            for batch in file.iter_batches(columns=self._columns):
+                for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    yield _row_sample(number, values)
                     number += 1
 
     def plan(self, dropped: Mapping[str, str]) -> Written:
@@ -140,10 +136,9 @@ class ParquetTable:
         return written
 
 
-def _row_sample(number: int, value: object) -> Sample:
-    if isinstance(value, str) and value:
-        return Sample(str(number), url=value)
-    return Sample(str(number), fault="the row has no URL")
+def _row_sample(number: int, values: Iterable[object]) -> Sample:
+    urls = tuple(value for value in values if isinstance(value, str) and value)
+    return Sample(str(number), urls=urls, fault="" if urls else "the row has no URL")
 
 
 def _no_url_column(path: Path, names: list[str]) -> FormatError:
