@@ -145,6 +145,8 @@ def parse_fingerprint(wire: object, names: tuple[str, ...], *, where: str = "fin
     hashes = wire.get("pdq", {})
     if not isinstance(hashes, Mapping):
         raise InvalidFingerprintError(f"{where}.pdq: expected an object, got {type(hashes).__name__}")
+    if "pdq" in wire and not hashes:
+        raise InvalidFingerprintError(f"{where}.pdq: empty; leave it out when there is no hash")
     strange = [name for name in hashes if name not in names]
     if strange:
         raise InvalidFingerprintError(f"{where}.pdq: {strange[0]!r} is none of {', '.join(names)}")

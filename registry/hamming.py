@@ -78,6 +78,8 @@ class HammingIndex:
         Whether a record's own radius is kept too is for the caller, by :meth:`radius_of`: beyond it a match
         may still be worth a review.
         """
+        if len(hashes) and hashes.shape[1:] != self._words.shape[1:]:
+            raise ValueError(f"expected uint64[n, {self._words.shape[1]}], got {hashes.shape}")
         size = self._size
         found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint16]]] = []
         for start in range(0, size if len(hashes) else 0, _BLOCK):

@@ -37,6 +37,7 @@ _DAMAGE = (
     TypeError,
     OverflowError,
     struct.error,
+    RuntimeError,
 )
 _SIXTEEN_BITS = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
@@ -62,8 +63,8 @@ class Picture:
 def decode_picture(data: bytes) -> Picture:
     """Decode the picture in ``data``.
 
-    Raises :class:`PictureTooLargeError` above ``MAX_PIXELS``, :class:`PictureError` for anything that does
-    not decode to the end.
+    Raises :class:`PictureTooLargeError` above ``MAX_PIXELS``, :class:`PictureError` for anything that the
+    decoder refuses. (It forgives some formats a few missing bytes at the very end.)
     """
     try:
         with warnings.catch_warnings():

@@ -4,7 +4,7 @@ A :class:`Statement` is what one speaker said about one asset; :func:`decide` co
 a :class:`Decision` for one use, by these rules and in this order:
 
 1. among the statements of one verified principal that match exactly, the narrowest scope wins, then
-   the newest; nobody else's statement is ever lifted by them;
+   the newest, if it is as well proven; nobody else's statement is ever lifted by them;
 2. ``allowed`` counts only from evidence level ``ALLOWING_LEVEL`` up; below it, it says nothing;
 3. of what is left the most restrictive wins: reserved > conditional > allowed > unknown;
 4. a statement whose match is uncertain (a near duplicate beyond the strict radius) decides nothing by
@@ -121,6 +121,8 @@ _RESTRICTION = {
     Preference.UNKNOWN: 0,
 }
 _SCOPE_NAMES = {scope: scope.name.lower() for scope in Scope}
+_SCOPES_BY_NAME = {name: scope for scope, name in _SCOPE_NAMES.items()}
+_LIKENESSES = frozenset({"pdq", "phash"})
 _EXACT_MATCHES = frozenset({"url", "sha256", "prefix", "host", "domain"})
 
 
@@ -195,10 +197,12 @@ class Statement:
         vocabulary, since a statement that cannot be read must not turn into "nothing was said".
         """
         try:
+            if not wire["preferences"]:
+                raise ValueError("no preference")
             return cls(
                 preferences={Use(use): Preference(value) for use, value in wire["preferences"].items()},
                 match=_read_match(wire["match"]),
-                scope=Scope[_text(wire["scope"]).upper()],
+                scope=_SCOPES_BY_NAME[wire["scope"]],
                 evidence_level=_integer(wire["evidence_level"], 4),
                 state=State(wire["state"]),
                 seq=_integer(wire["seq"], _LARGEST),
@@ -219,12 +223,18 @@ def _read_match(wire: Mapping[str, Any]) -> Match:
     if not isinstance(wire["certain"], bool):
         raise TypeError("certain is neither true nor false")
     return Match(
-        kind=_text(wire["kind"]),
+        kind=_match_kind(wire["kind"]),
         certain=wire["certain"],
         distance=None if distance is None else _integer(distance, 256),
         window=None if wire.get("window") is None else _text(wire["window"]),
         form=None if wire.get("form") is None else _text(wire["form"]),
     )
+
+
+def _match_kind(value: object) -> str:
+    if value not in _EXACT_MATCHES and value not in _LIKENESSES:
+        raise ValueError(f"no kind of match {repr(value)[:40]}")
+    return _text(value)
 
 
 def _integer(value: object, largest: int) -> int:
@@ -267,14 +277,8 @@ def effective(statements: Iterable[Statement], use: Use) -> list[Statement]:
 
     Applying it again changes nothing, so a registry can send them without naming principals.
     """
-    about = [statement for statement in statements if use in statement.preferences]
-    own: dict[str, Statement] = {}
-    for statement in about:
-        if _is_own_word(statement):
-            best = own.get(statement.principal)
-            if best is None or (statement.scope, -statement.seq) < (best.scope, -best.seq):
-                own[statement.principal] = statement
-    kept = [s for s in about if not _is_own_word(s) or own[s.principal] is s]
+    about = [s for s in statements if use in s.preferences and s.state is not State.WITHDRAWN]
+    kept = [s for s in about if not any(_lifts(other, s) for other in about)]
     kept = [
         s
         for s in kept
@@ -298,6 +302,20 @@ def decide(statements: Iterable[Statement], use: Use, mode: Mode = Mode.EU_ART4)
         deciding = tuple(doubtful)
         action = _doubtful_action(mode)
     return Decision(use, mode, preference, action, deciding, _sentence(use, mode, preference, deciding))
+
+
+def _lifts(newer: Statement, older: Statement) -> bool:
+    """Say whether one principal's word stands in place of an earlier or wider one of theirs.
+
+    It must be as well proven as what it lifts: a weaker key never opens what a stronger one closed.
+    """
+    return (
+        newer.principal == older.principal
+        and (newer.scope, -newer.seq) < (older.scope, -older.seq)
+        and newer.evidence_level >= older.evidence_level
+        and _is_own_word(newer)
+        and _is_own_word(older)
+    )
 
 
 def _is_own_word(statement: Statement) -> bool:

@@ -5,8 +5,9 @@ or somebody else's picture is reserved. The rule list, in its order:
 
 1. parse by the WHATWG URL standard (``ada-url``); absolute ``http`` or ``https`` only;
 2. ``http`` becomes ``https``; user, password and fragment are dropped, and the default port with them;
-3. a final dot of the host is dropped, and leading ``www.`` labels while a dotted name remains;
-4. ``%xx`` of an unreserved character is decoded, other escapes are written in upper case;
+3. final dots of the host are dropped, and leading ``www.`` labels while a dotted name remains;
+4. ``%xx`` of an unreserved character is decoded, other escapes are written in upper case, and a ``%`` that
+   begins none becomes ``%25``;
 5. the tracking parameters of ``TRACKING`` are dropped from the query, the rest keeps its order;
    an empty query is dropped.
 
@@ -57,10 +58,10 @@ MAX_URL_LENGTH = 8192
 TRACKING = frozenset({"fbclid", "gclid", "igshid", "mc_cid", "mc_eid", "msclkid", "yclid"})
 """Query parameters that never change what is served; every ``utm_…`` belongs to them."""
 
-_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
-_HOST_NAME = re.compile(r"\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\\\[\]]+")
+_HOST_NAME = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\\\[\]]+)(?::[0-9]+)?")
 
 
 class RuleKind(StrEnum):
@@ -117,10 +118,15 @@ def canonicalize_url(text: str) -> CanonicalUrl:
     if parts["protocol"] not in ("http:", "https:"):
         raise InvalidUrlError(f"not an http or https URL: {_shown(text)}")
     host = _canonical_host(parts["hostname"])
-    if not host:
-        raise InvalidUrlError(f"a URL without a host: {_shown(text)}")
-    port = f":{parts['port']}" if parts["port"] else ""
-    return CanonicalUrl(f"https://{host}{port}{_normal_escapes(parts['pathname'])}{_query(parts['search'])}")
+    if not host or "," in host:
+        raise InvalidUrlError(f"a URL without a host that can be registered: {_shown(text)}")
+    port = f":{parts['port']}" if parts["port"] not in ("", "443") else ""
+    url = f"https://{host}{port}{_normal_escapes(parts['pathname'])}{_query(parts['search'])}"
+    if len(url) > MAX_URL_LENGTH:
+        raise InvalidUrlError(
+            f"a URL of {len(url)} characters once escaped; at most {MAX_URL_LENGTH} are taken"
+        )
+    return CanonicalUrl(url)
 
 
 def host_of(url: CanonicalUrl) -> str:
@@ -147,7 +153,12 @@ def url_rule(kind: RuleKind | str, value: str) -> UrlRule:
     ``exact`` takes a URL, ``prefix`` a URL that ends in a slash, ``host`` and ``domain`` a name or a
     URL of it. Raises :class:`InvalidRuleError` or :class:`InvalidUrlError`.
     """
-    kind = RuleKind(kind)
+    try:
+        kind = RuleKind(kind)
+    except ValueError as error:
+        raise InvalidRuleError(
+            f"no kind of rule {_shown(kind)}", hint=f"Kinds: {', '.join(RuleKind)}."
+        ) from error
     if kind in (RuleKind.HOST, RuleKind.DOMAIN):
         return UrlRule(kind, _name_rule(kind, value))
     url = canonicalize_url(value)
@@ -198,6 +209,8 @@ def _name_rule(kind: RuleKind, value: str) -> str:
         return _surt(url)[:-1]
     host = host_of(url)
     domain = registered_domain(host)
+    if url != f"https://{host}/":
+        raise InvalidRuleError(f"a domain rule takes no port: {_shown(value)}")
     if domain is None:
         raise InvalidRuleError(
             f"{host} is a public suffix or an address: a domain rule on it would cover everybody under it",
@@ -212,7 +225,7 @@ def _name_rule(kind: RuleKind, value: str) -> str:
 
 
 def _canonical_host(host: str) -> str:
-    host = host.removesuffix(".")
+    host = host.rstrip(".")
     while host.startswith("www.") and "." in host[4:]:
         host = host[4:]
     return host
@@ -220,6 +233,8 @@ def _canonical_host(host: str) -> str:
 
 def _normal_escapes(text: str) -> str:
     def one(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return "%25"
         character = chr(int(match[1], 16))
         return character if character in _UNRESERVED else match[0].upper()
 
@@ -229,8 +244,9 @@ def _normal_escapes(text: str) -> str:
 def _query(search: str) -> str:
     if not search:
         return ""
-    kept = [pair for pair in search[1:].split("&") if not _is_tracking(pair.partition("=")[0])]
-    return "?" + _normal_escapes("&".join(kept)) if any(kept) else ""
+    pairs = _normal_escapes(search[1:]).split("&")
+    kept = [pair for pair in pairs if not _is_tracking(pair.partition("=")[0])]
+    return "?" + "&".join(kept) if any(kept) else ""
 
 
 def _is_tracking(name: str) -> bool:

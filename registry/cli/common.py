@@ -89,6 +89,8 @@ def registries(urls: tuple[str, ...], key: str | None) -> list[RegistryClient]:
             hint=f"Write each key into {config_path()}, under [keys], by the registry's address.",
         )
     keys = config.get("keys", {})
+    if not isinstance(keys, dict):
+        raise SettingsError(f"{config_path()}: keys is no table of address = key: {keys!r}")
     return [RegistryClient(url, key or keys.get(url.rstrip("/"))) for url in named]
 
 
@@ -105,7 +107,10 @@ def _config() -> dict[str, Any]:
 def _listed(value: Any) -> list[str]:
     if value is None:
         return []
-    return [value] if isinstance(value, str) else list(value)
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+        raise SettingsError(f"{config_path()}: registry is neither an address nor a list of them: {value!r}")
+    return values
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def demo(out: Path) -> None:
     people.print(
         f"\n[bold]{summary.counts[Action.REMOVE]} of {copies} copies found and left out[/], with"
         f" {len(summary.written.left_out)} captions and caches of theirs;"
-        f" {summary.written.samples} pictures stand in {summary.target}.",
+        f" {summary.written.samples} pictures stand in {escape(str(summary.target))}.",
         soft_wrap=True,
     )
     if summary.account is not None:

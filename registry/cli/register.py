@@ -1,6 +1,7 @@
 """``caveat register`` and ``caveat withdraw``: what artists do."""
 
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -151,7 +152,11 @@ def _name_rule(target: str) -> dict[str, str]:
 
 
 def _listed(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8: byte {error.start}", hint="Save it as UTF-8.") from error
+    with io.StringIO(text, newline="") as lines:
         rows = csv.DictReader(lines)
         if "url" not in (rows.fieldnames or ()):
             raise InputError(f"{path} has no column url", hint="The first line names the columns: url,title.")

@@ -35,6 +35,8 @@ BATCH = 1000
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 """Largest answer that is read, in bytes."""
 
+_LONGEST_WAIT = 120
+"""Longest Retry-After that is waited out, in seconds."""
 _RETRIED = (429, 502, 503, 504)
 
 
@@ -89,6 +91,7 @@ class RegistryClient:
             total=retries,
             backoff_factor=0.5,
             backoff_max=30,
+            retry_after_max=_LONGEST_WAIT,
             status_forcelist=_RETRIED,
             allowed_methods=None,
             raise_on_status=False,

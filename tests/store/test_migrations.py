@@ -1,4 +1,6 @@
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
+from contextlib import ExitStack
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -9,6 +11,16 @@ from registry.migrations import migrate
 from registry.store import Store
 from registry.store.sql import table_of
 from registry.tables import Head
+
+MIGRATE = """
+import sys
+from registry.migrations import migrate
+from registry.store import Store
+
+print("ready", end="", flush=True)
+sys.stdin.read()
+migrate(Store.open(sys.argv[1]))
+"""
 
 
 def test_the_migrated_database_is_what_the_tables_say(store: Store) -> None:
@@ -32,9 +44,17 @@ def test_migrating_again_changes_nothing(store: Store) -> None:
 
 
 def test_services_that_start_together_migrate_once(database_url: str) -> None:
-    stores = [Store.open(database_url) for _ in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(migrate, stores))
-    assert [store.head() for store in stores] == [0] * 4
-    for store in stores:
-        store.close()
+    command = [sys.executable, "-c", MIGRATE, database_url]
+    with ExitStack() as stack:
+        services = [
+            stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            for _ in range(3)
+        ]
+        assert [service.stdout and service.stdout.read(5) for service in services] == [b"ready"] * 3
+        for service in services:
+            assert service.stdin
+            service.stdin.close()
+        assert [service.wait(timeout=60) for service in services] == [0] * 3
+    store = Store.open(database_url)
+    assert store.head() == 0
+    store.close()

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -133,8 +134,12 @@ def test_what_is_withdrawn_stays_withdrawn(store: Store, registrar: Registrar, a
     assert store.head() == 2
 
 
-def test_withdrawing_at_once_is_one_event(store: Store, registrar: Registrar, ada: Caller) -> None:
+def test_withdrawing_at_once_is_one_event(
+    store: Store, registrar: Registrar, ada: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     id_ = registrar.register(ada, draft("a")).id
+    gate, write = threading.Barrier(8, timeout=10), store.write
+    monkeypatch.setattr(store, "write", lambda: (gate.wait(), write())[1])
     with ThreadPoolExecutor(8) as pool:
         answers = set(pool.map(lambda _: registrar.withdraw(ada, id_), range(8)))
     assert (len(answers), operations(store)) == (1, [(1, "register"), (2, "withdraw")])
@@ -297,7 +302,13 @@ AUTHORITY = [
 
 @pytest.mark.parametrize(("scopes", "kind", "value", "may"), AUTHORITY)
 def test_rules_want_authority_over_their_domain(
-    store: Store, registrar: Registrar, make_key: Callable[..., Any], scopes: Any, kind: str, value: str, may: bool
+    store: Store,
+    registrar: Registrar,
+    make_key: Callable[..., Any],
+    scopes: Any,
+    kind: str,
+    value: str,
+    may: bool,
 ) -> None:
     caller = make_key(("register", *scopes)).caller
     wanted = Draft(RESERVED, rules=[url_rule("exact", "https://other.test/"), url_rule(kind, value)])

@@ -75,7 +75,7 @@ def test_a_reader_never_sees_the_head_before_its_event(store: Store) -> None:
 @pytest.mark.parametrize("error", [RuntimeError("ours"), KeyboardInterrupt()], ids=repr)
 def test_an_error_inside_a_write_leaves_nothing_of_it(store: Store, error: BaseException) -> None:
     append(store, "before")
-    with pytest.raises(type(error)), store.write() as tx:
+    with pytest.raises(type(error)), store.write() as tx:  # noqa: PT012 - the write is the context
         assert tx.seq == 2
         events.append(tx, op="test", record="lost", at=0, salt=b"", leaf=b"")
         reservations.insert_rules(tx, [{"reservation_id": "lost", "kind": "host", "surt": "", "key": b""}])

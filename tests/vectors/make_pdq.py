@@ -1,11 +1,11 @@
 """Write pdq.json: hashes by the reference implementation of PDQ, of pictures that any language can remake.
 
-Needs the package ``pdqhash`` 0.2.8, a source distribution that wants a C++ compiler (and numpy, Pillow and this
-repository on the path):
+Needs the package ``pdqhash`` 0.2.8, a source distribution that wants a C++ compiler (and numpy, Pillow and
+this repository on the path):
 
     python tests/vectors/make_pdq.py > tests/vectors/pdq.json
 
-The pixels of a made picture follow from its ``formula`` alone, in integers; ``FORMULAS`` words each of them and
+The pixels of a made picture follow from its ``formula`` alone, in integers; ``FORMULAS`` words each of them,
 ``make_pixels`` computes them.
 """
 
@@ -25,7 +25,9 @@ FORMULAS = {
         "value = s >> 24"
     ),
     "products": "value(x, y, c) = ((x + 1) * (y + 3) * (c + 1) + 7 * x + seed) mod 256",
-    "gradient": "value(x, y, c) = (x * (2 + c) + y * (5 - c) + seed) * 255 / (7 * (width + height) + seed), floor",
+    "gradient": (
+        "value(x, y, c) = (x * (2 + c) + y * (5 - c) + seed) * 255 / (7 * (width + height) + seed), floor"
+    ),
     "tiles": (
         "value(x, y, c) = (((x * 12 / width, floor) * 97 + (y * 9 / height, floor) * 57 + c * 31 + seed) "
         "* 73 mod 251) + ((x + y) mod 5)"
@@ -81,7 +83,8 @@ def main() -> None:
     made += [{"formula": "flat", "width": 90, "height": 70, "seed": 128}]
     made += [{"formula": "products", "width": BELOW[0], "height": BELOW[1], "seed": 1}]
     for one in made:
-        one |= reference(make_pixels(**one))
+        pixels = make_pixels(**one)
+        one |= {"pixels_sha256": hashlib.sha256(pixels.tobytes()).hexdigest()} | reference(pixels)
     files = []
     for path in sorted(PICTURES.rglob("*.jpg")):
         data = path.read_bytes()
@@ -92,7 +95,8 @@ def main() -> None:
     about = (
         "PDQ by the reference (pdqhash 0.2.8, written by make_pdq.py): hash, hash of the mirror image "
         "(dihedral form 5), quality. 'made' pictures follow from their formula, RGB, x to the right, y down, "
-        "c = 0 red, 1 green, 2 blue; 'files' are decoded as registry.picture does. "
+        "c = 0 red, 1 green, 2 blue; pixels_sha256 is of the bytes row by row, RGB; "
+        "'files' are decoded as registry.picture does. "
         "A side below 5 pixels gives quality 0 and no bits."
     )
     json.dump({"about": about, "formulas": FORMULAS, "made": made, "files": files}, sys.stdout, indent=1)

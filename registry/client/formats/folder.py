@@ -6,7 +6,9 @@ file that it names goes, and files that only such rows name go with it. Hidden f
 links to folders are refused, since what lies behind them would be passed over.
 """
 
+import contextlib
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -130,13 +132,15 @@ class PictureFolder:
 
     def _lists_of(self, gone: Mapping[str, str]) -> dict[str, str]:
         """Return the loose text files that name a picture that goes: lists of other formats."""
-        names = {PurePosixPath(path).name for path in gone}
         found = {}
-        for path in self.layout.plain if names else ():
-            text = (self.root / path).read_text(encoding="utf-8", errors="replace")
-            named = sorted(name for name in names if name in text)
-            if named:
-                found[path] = f"names {named[0]}, and lists of this kind are not rewritten"
+        for path in self.layout.plain if gone else ():
+            try:
+                text = (self.root / path).read_text(encoding="utf-8", errors="replace")
+            except OSError as error:
+                raise DatasetError(f"{self.root / path} cannot be read: {error.strerror}") from error
+            named = next((picture for picture in sorted(gone) if _is_named(picture, text)), None)
+            if named is not None:
+                found[path] = f"names {named}, and lists of this kind are not rewritten"
         return found
 
     def _caption_fault(self, picture: str) -> str:
@@ -171,8 +175,24 @@ def walk(root: Path) -> list[str]:
                     hint="Copy the folder into the dataset, or filter its target by itself.",
                 )
         below = Path(folder).relative_to(root)
-        found += [(below / name).as_posix() for name in files if not name.startswith(".")]
+        seen = [name for name in files if not name.startswith(".")]
+        for name in seen:
+            _require_regular(Path(folder, name))
+        found += [(below / name).as_posix() for name in seen]
     return sorted(found)
+
+
+def _is_named(picture: str, text: str) -> bool:
+    """Say whether a list names a picture: by its file name, or by a quoted path without the suffix."""
+    file = PurePosixPath(picture)
+    return file.name in text or f'/{file.stem}"' in text or f'"{file.stem}"' in text
+
+
+def _require_regular(path: Path) -> None:
+    """Refuse pipes and devices, which would be waited for; what a dangling link names is seen later."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DatasetError(f"{path} is neither a file nor a folder", hint="Take it out of the dataset.")
 
 
 def _require_text(folder: str, name: str) -> None:

@@ -87,7 +87,7 @@ class _Stems:
                 self._crops.setdefault((picture.parent, crop["stem"]), set()).add(str(picture))
 
     def shown_by(self, picture: PurePosixPath) -> set[str]:
-        """Return the pictures of which this one is a mask or control: by its name, or by the folder it is in."""
+        """Return the pictures of which this one is a mask or control, by its name or by its folder."""
         stem = picture.stem.casefold()
         if match := _DERIVED_PICTURE.fullmatch(stem):
             return self._stems.get((picture.parent, match["stem"]), set())
