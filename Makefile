@@ -30,7 +30,7 @@ test: $(STAMP) ## the tests, on the embedded database
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-postgres: $(STAMP) ## the store and the service on PostgreSQL (Debian's, or CAVEAT_TEST_POSTGRES)
-	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest tests/store tests/api
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n auto tests/store tests/api
 
 test-install: $(STAMP) ## each installation by itself: the light client, then each extra that is in use
 	$(BIN)/python tests/install_alone.py
