@@ -39,16 +39,25 @@ def _settings(data: Path | None, database: str | None) -> Settings:
         environment |= {"CAVEAT_DATABASE": database} if database else {"CAVEAT_DATA": str(data)}
     elif "CAVEAT_DATA" not in environment and "CAVEAT_DATABASE" not in environment:
         environment["CAVEAT_DATA"] = "caveat-data"
-    folder = environment.get("CAVEAT_DATA")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
     return settings_from(environment)
 
 
 def _opened(settings: Settings) -> Store:
+    """Open the database, made or brought to this version first."""
+    if settings.database.startswith("sqlite:///"):
+        Path(settings.database[10:]).parent.mkdir(parents=True, exist_ok=True)
     store = Store.open(settings.database)
     migrate(store)
     return store
+
+
+def _existing(settings: Settings) -> Store:
+    """Open a database that is there; a mistyped folder must not become a new registry."""
+    if settings.database.startswith("sqlite:///") and not Path(settings.database[10:]).exists():
+        raise SettingsError(
+            f"there is no registry at {settings.database}", hint="Check --data; db init makes one."
+        )
+    return Store.open(settings.database)
 
 
 @click.command()
@@ -143,10 +152,12 @@ def _serve_gunicorn(settings: Settings, bind: str, workers: int, threads: int) -
                 "graceful_timeout": 30,
                 "keepalive": 30,
                 "accesslog": None,
+                "control_socket_disable": True,
                 "loglevel": "info",
             }
             for name, value in options.items():
-                self.cfg.set(name, value)
+                if name in self.cfg.settings:
+                    self.cfg.set(name, value)
 
         def load(self) -> Any:
             return create_app(settings)
@@ -199,6 +210,7 @@ def api_keys() -> None:
     type=click.IntRange(0, 4),
     help="What is known of the holder: 0 nothing, 1 a location, 2 an account, 3 signed works, 4 attested.",
 )
+@click.option("--principal", metavar="ID", help="Whose second key this is: the new one replaces an old one.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def api_keys_create(
     data: Path | None,
@@ -206,6 +218,7 @@ def api_keys_create(
     name: str,
     scopes: tuple[str, ...],
     evidence_level: int,
+    principal: str | None,
     as_json: bool,
 ) -> None:
     """Make a key; it is shown once.
@@ -214,6 +227,7 @@ def api_keys_create(
     An artist:    caveat api-keys create --name Ada --scope register --scope lookup
     A trainer:    caveat api-keys create --name Lab --scope lookup
     A domain:     caveat api-keys create --name Site --scope register --scope domain:example.org
+    A new key:    caveat api-keys create --name Ada --scope register --principal ID, then revoke the old one
     """
     settings = _settings(data, database)
     key = create_key(
@@ -222,6 +236,7 @@ def api_keys_create(
         scopes=parse_scopes(scopes),
         evidence_level=evidence_level,
         environment=settings.key_environment,
+        principal_id=principal,
         at=int(time.time()),
     )
     if as_json:
@@ -237,18 +252,19 @@ def api_keys_create(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def api_keys_list(data: Path | None, database: str | None, as_json: bool) -> None:
     """List the keys, without the secrets."""
-    with _opened(_settings(data, database)).read() as connection:
+    with _existing(_settings(data, database)).read() as connection:
         rows = principals.list_credentials(connection)
     for row in rows:
         wire = {
             "id": row.id,
+            "principal": row.principal_id,
             "name": row.name,
             "scopes": row.scopes.split(),
             "evidence_level": row.evidence_level,
             "revoked": row.revoked_at is not None,
         }
         state = "revoked" if wire["revoked"] else "live"
-        line = f"{row.id}  {state:8}{row.evidence_level}  {row.name}  {row.scopes}"
+        line = f"{row.id}  {row.principal_id}  {state:8}{row.evidence_level}  {row.name}  {row.scopes}"
         click.echo(json.dumps(wire) if as_json else line)
 
 
@@ -258,7 +274,7 @@ def api_keys_list(data: Path | None, database: str | None, as_json: bool) -> Non
 @click.argument("key_id")
 def api_keys_revoke(data: Path | None, database: str | None, key_id: str) -> None:
     """Revoke a key; every worker refuses it from the next request on."""
-    with _opened(_settings(data, database)).administer() as connection:
+    with _existing(_settings(data, database)).administer() as connection:
         if not principals.revoke_credential(connection, key_id, int(time.time())):
             raise NotFoundError(f"no live key {key_id}", hint="caveat api-keys list shows the keys.")
     click.echo(f"revoked {key_id}")

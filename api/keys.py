@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from registry.errors import InputError
+from registry.errors import InputError, NotFoundError
 from registry.store import Store, principals
 from registry.urls import registered_domain, url_rule
 
@@ -66,12 +66,25 @@ def parse_scopes(texts: Iterable[str]) -> frozenset[str]:
 
 
 def create_key(
-    store: Store, *, name: str, scopes: frozenset[str], evidence_level: int, environment: str, at: int
+    store: Store,
+    *,
+    name: str,
+    scopes: frozenset[str],
+    evidence_level: int,
+    environment: str,
+    at: int,
+    principal_id: str | None = None,
 ) -> NewKey:
-    """Make a principal with one key; ``at`` in seconds since 1970."""
-    key = NewKey(secrets.token_hex(8), secrets.token_hex(8), _new_secret(environment))
+    """Make a key, of a new principal or of ``principal_id``; ``at`` in seconds since 1970.
+
+    Raises :class:`NotFoundError` when there is no such principal.
+    """
+    key = NewKey(secrets.token_hex(8), principal_id or secrets.token_hex(8), _new_secret(environment))
     with store.administer() as connection:
-        principals.add_principal(connection, {"id": key.principal_id, "name": name, "created_at": at})
+        if principal_id is None:
+            principals.add_principal(connection, {"id": key.principal_id, "name": name, "created_at": at})
+        elif not principals.has_principal(connection, principal_id):
+            raise NotFoundError(f"no principal {principal_id}", hint="caveat api-keys list shows them.")
         principals.add_credential(
             connection,
             {

@@ -62,10 +62,11 @@ class ParityBody(Body):
 
 
 class ParityAnswer(BaseModel):
-    """What was written: the last event, and how many URLs."""
+    """What was written: how many URLs, the last event, and the reservations that can be withdrawn again."""
 
     accepted: int
     seq: int
+    reservations: list[str]
 
 
 @blueprint.post("/query/urls")
@@ -124,7 +125,7 @@ def parity_urls() -> Response:
     groups = {p: [WorkDraft(url=url) for url in said if said[url] is p] for p in set(said.values())}
     drafts = [Draft(dict.fromkeys(_USES, p), works, label="parity") for p, works in groups.items()]
     done = state().registrar.register_together(caller, drafts)
-    return jsonify(accepted=len(body.urls), seq=done[-1].seq)
+    return jsonify(accepted=len(body.urls), seq=done[-1].seq, reservations=[one.id for one in done])
 
 
 def _lines() -> list[str]:

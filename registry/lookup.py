@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Row
 
-from registry.errors import StaleIndexError
+from registry.errors import InputError, StaleIndexError
 from registry.fingerprint import (
     MIN_QUALITY,
     PHASH_RADIUS,
@@ -134,12 +134,12 @@ class Lookup:
     def ask(self, questions: Sequence[Question], as_of_seq: int | None = None) -> Answer:
         """Find the statements about each question, as they hold at the head or at ``as_of_seq``.
 
-        Raises :class:`StaleIndexError` when ``as_of_seq`` lies in the future, and as :meth:`catch_up`.
+        Raises :class:`InputError` when ``as_of_seq`` lies in the future, and as :meth:`catch_up`.
         """
         head, index = self._caught_up()
         seq = head if as_of_seq is None else as_of_seq
         if not 0 <= seq <= head:
-            raise StaleIndexError(f"asked as of event {seq}; the last one is {head}")
+            raise InputError(f"as_of_seq: asked as of event {seq}; the last one is {head}")
         found: list[_Found] = [{} for _ in questions]
         for question, matches in zip(questions, found, strict=True):
             _match_keys(index, question, matches)

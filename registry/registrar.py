@@ -28,6 +28,8 @@ from registry.store import Store, Transaction, events, idempotency, reservations
 from registry.urls import CanonicalUrl, RuleKind, UrlRule, exact_key, registered_domain
 
 __all__ = [
+    "NOT_YOURS",
+    "NOT_YOURS_HINT",
     "Caller",
     "Change",
     "Draft",
@@ -38,6 +40,9 @@ __all__ = [
     "may_speak_for",
 ]
 
+NOT_YOURS = "no such reservation of yours"
+"""What is told of foreign and of missing reservations alike."""
+NOT_YOURS_HINT = "Check the identifier, and that the key is of the one who lodged it."
 _LEAF_VERSION = 1
 _ROW_COLUMNS = ("reservation_id", "from_seq", "to_seq")
 
@@ -313,7 +318,7 @@ def _own(tx: Transaction, caller: Caller, id_: str) -> dict[str, Any]:
     """Return the current version of the caller's reservation; foreign and missing ones look the same."""
     row = reservations.current(tx.connection, id_) if "\0" not in id_ else None
     if row is None or row.principal_id != caller.principal_id:
-        raise NotFoundError("no such reservation of yours")
+        raise NotFoundError(NOT_YOURS, hint=NOT_YOURS_HINT)
     return dict(row._mapping)
 
 

@@ -27,7 +27,7 @@ from registry.fingerprint import (
     unpack_windows,
 )
 from registry.preference import Preference, Use
-from registry.registrar import Caller, Change, Draft, Repeatable, WorkDraft
+from registry.registrar import NOT_YOURS, NOT_YOURS_HINT, Caller, Change, Draft, Repeatable, WorkDraft
 from registry.store import events, reservations
 from registry.urls import RuleKind, UrlRule, canonicalize_url, url_rule
 
@@ -119,6 +119,13 @@ class WorksAnswer(BaseModel):
     next: str | None
 
 
+class ReservationsAnswer(BaseModel):
+    """A page of reservations, by the event of their last change; ``next`` is null at the end."""
+
+    reservations: list[dict[str, Any]]
+    next: str | None
+
+
 @blueprint.post("")
 @operation(
     Operation(
@@ -149,6 +156,38 @@ def register() -> tuple[Response, int, dict[str, str]]:
     )
     done = state().registrar.register(caller, draft, _repeatable())
     return jsonify(done.to_wire()), 201, {"Location": url_for("reservations.show", id_=done.id)}
+
+
+@blueprint.get("")
+@operation(
+    Operation(
+        "List own reservations",
+        answer=ReservationsAnswer,
+        scope="register",
+        errors=(401, 403, 422, 503),
+        query=("after",),
+    )
+)
+def list_own() -> Response:
+    """List own reservations, oldest first, a page at a time."""
+    caller = require_caller("register")
+    after = _cursor(request.args.get("after", "0.-1"))[0]
+    with state().store.read() as connection:
+        page = reservations.owned_by(connection, caller.principal_id, after, _PAGE)
+    last = page[-1] if len(page) == _PAGE else None
+    return jsonify(
+        reservations=[
+            {
+                "id": row.reservation_id,
+                "seq": row.from_seq,
+                "state": row.state,
+                "preferences": json.loads(row.preferences),
+                "label": row.label,
+            }
+            for row in page
+        ],
+        next=last and f"{last.from_seq}.0",
+    )
 
 
 @blueprint.get("/<id_>")
@@ -264,7 +303,7 @@ def _own(connection: Connection, caller: Caller, id_: str) -> Any:
     """Return the caller's own reservation; foreign, missing and impossible ones look the same."""
     row = reservations.current(connection, id_) if _ID.fullmatch(id_) else None
     if row is None or row.principal_id != caller.principal_id:
-        raise NotFoundError("no such reservation of yours")
+        raise NotFoundError(NOT_YOURS, hint=NOT_YOURS_HINT)
     return row
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "USAGE",
     "config_path",
     "console",
+    "counted",
     "emit_json",
     "progress_bar",
     "registries",
@@ -42,6 +43,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def console() -> Console:
     """Return where people read: standard output."""
     return Console(highlight=False, soft_wrap=False)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return number and noun, the noun in the plural where it belongs: 1 work, 2 works."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def emit_json(value: Any) -> None:

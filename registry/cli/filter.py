@@ -14,6 +14,7 @@ from registry.cli.common import (
     INCOMPLETE,
     NOTHING,
     console,
+    counted,
     emit_json,
     progress_bar,
     registries,
@@ -109,12 +110,13 @@ def filter_(
     with progress_bar("hashing", None) as tick:
         summary = filter_dataset(
             src,
-            None if dry_run else dst,
+            dst,
             clients,
             rules=rules,
             format_name=format_name,
             workers=workers,
             stop_on_error=on_error == "stop",
+            dry_run=dry_run,
             progress=Progress(begin=_announce, tick=tick, confirm=_asking(yes=yes)),
         )
     if output == "human":
@@ -141,10 +143,11 @@ def print_summary(summary: FilterSummary, *, dry_run: bool = False) -> None:
     if len(summary.notable) > _SHOWN:
         out.print(f"… and {len(summary.notable) - _SHOWN:,} more, in the report")
     gone = len(summary.written.left_out)
+    theirs = f" with {counted(gone, 'file')} of theirs" if gone else ""
     out.print(
-        f"[bold]{summary.written.samples:,} kept[/], {summary.counts[Action.REMOVE]:,} removed"
-        f"{f' with {gone:,} files of theirs' if gone else ''}, {summary.counts[Action.REVIEW]:,} to look at, "
-        f"{summary.errors:,} set aside; of {summary.counts['unknown']:,} nobody has said anything."
+        f"[bold]{summary.written.samples:,} kept[/], {summary.counts[Action.REMOVE]:,} removed{theirs}, "
+        f"{summary.counts[Action.REVIEW]:,} to look at, {summary.errors:,} set aside; "
+        f"of {summary.counts['unknown']:,} nobody has said anything."
     )
     if dry_run:
         out.print("A dry run: nothing was written.")
@@ -178,7 +181,7 @@ def _asking(*, yes: bool) -> Callable[[FilterSummary], bool]:
         unknown = summary.counts["unknown"]
         if summary.rules.mode is not Mode.STRICT or not unknown:
             return True
-        click.echo(f"strict mode: {unknown:,} samples have no record, and will be left out", err=True)
+        click.echo(f"strict mode: no record of {counted(unknown, 'sample')}, to be left out", err=True)
         if yes or not sys.stdin.isatty():
             return True
         return click.confirm("Go on?", err=True)

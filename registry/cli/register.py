@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,7 +10,15 @@ from typing import Any
 
 import click
 
-from registry.cli.common import CLEAN, INCOMPLETE, emit_json, progress_bar, registries, registry_options
+from registry.cli.common import (
+    CLEAN,
+    INCOMPLETE,
+    counted,
+    emit_json,
+    progress_bar,
+    registries,
+    registry_options,
+)
 from registry.client import RegistryClient
 from registry.client.formats.folder import pictures_below
 from registry.client.lodging import Lodged, lodge, work_of
@@ -19,6 +28,10 @@ from registry.preference import Preference, Use
 from registry.urls import canonicalize_url, registered_domain, url_rule
 
 __all__ = ["register", "withdraw"]
+
+
+_NAME = re.compile(r"[^\[].*[a-z-].*", re.ASCII)
+"""A host name, rather than an address in numbers or in brackets."""
 
 
 @dataclass(slots=True)
@@ -74,8 +87,8 @@ def register(
     """Lodge works, so that nobody trains on them unheard.
 
     A PATH is a picture or a folder of pictures: they are hashed here and never sent. A URL is one address,
-    or everything below it when it ends in a slash. A DOMAIN is everything under it; folders and domains
-    want a key that the operator has scoped for them.
+    or everything below it when it ends in a slash. A DOMAIN is everything under it; another host name is
+    that host alone. Folders, hosts and domains want a key that the operator has scoped for them.
 
     \b
       caveat register paintings/ --title "Ada" --terms https://ada.example/licence
@@ -116,9 +129,14 @@ def register(
 @registry_options
 def withdraw(id_: str, registry_urls: tuple[str, ...], key: str | None) -> None:
     """Withdraw the reservation ID; the log keeps that it was there."""
-    for client in registries(registry_urls, key):
-        answer = client.withdraw(id_)
-        click.echo(f"withdrawn at {client.url}, event {answer['seq']}")
+    clients = registries(registry_urls, key)
+    if len(clients) > 1:
+        raise InputError(
+            "an identifier belongs to one registry, and several are named",
+            hint="Name the one with --registry.",
+        )
+    answer = clients[0].withdraw(id_)
+    click.echo(f"withdrawn at {clients[0].url}, event {answer['seq']}")
 
 
 def _sorted(targets: Sequence[str]) -> _Targets:
@@ -146,9 +164,14 @@ def _name_rule(target: str) -> dict[str, str]:
             f"{target} is neither a file or folder here, nor a URL, nor a domain",
             hint="Check the path; a URL begins with https://.",
         )
-    host = url_rule("host", target).text
-    kind = "domain" if registered_domain(host) == host else "host"
-    return {"kind": kind, "value": target}
+    rule = url_rule("host", target)
+    domain = registered_domain(rule.host)
+    if domain is None and _NAME.fullmatch(rule.host):
+        raise InputError(
+            f"{target} is a public suffix: it would cover everybody under it",
+            hint="Name your own domain under it.",
+        )
+    return {"kind": "domain" if domain == rule.host else "host", "value": target}
 
 
 def _listed(path: Path) -> Iterator[dict[str, Any]]:
@@ -187,14 +210,14 @@ def _lodge(client: RegistryClient, reservation: dict[str, Any], works: list[dict
         return lodge(client, reservation, works, done)
     except (CaveatError, KeyboardInterrupt):
         if done.id:
-            stands = f"{done.works:,} works stand in reservation {done.id}; the others do not"
+            stands = f"{counted(done.works, 'work')} stand in reservation {done.id}; the others do not"
             click.echo(stands, err=True)
         raise
 
 
 def _tell(done: Lodged, works: Sequence[dict[str, Any]]) -> None:
-    what = [f"{done.works:,} works"] if done.works else []
-    what += [f"{done.rules:,} address rules"] if done.rules else []
+    what = [counted(done.works, "work")] if done.works else []
+    what += [counted(done.rules, "address rule")] if done.rules else []
     click.echo(f"lodged {' and '.join(what)} at {done.registry}, event {done.seq}")
     for place in done.exact_only:
         title = works[place]["title"]

@@ -42,32 +42,37 @@ class Progress:
 
 def filter_dataset(
     source: Path | str,
-    target: Path | str | None,
+    target: Path | str,
     registries: Sequence[RegistryClient],
     *,
     rules: Rules = Rules(),  # noqa: B008 - frozen
     format_name: str = "auto",
     workers: int | None = None,
     stop_on_error: bool = False,
+    dry_run: bool = False,
     progress: Progress = Progress(),  # noqa: B008 - frozen
 ) -> FilterSummary:
     """Write ``source`` without its reserved works to ``target``, and the account to ``target.caveat/``.
 
-    With ``target`` None nothing is written (a dry run). Raises :class:`DatasetError` for a dataset that
+    A dry run looks at everything and writes nothing. Raises :class:`DatasetError` for a dataset that
     cannot be read or a target that is in the way, :class:`registry.errors.RegistryError` when a registry
     cannot be asked. When nothing would be kept, only the account is written and ``summary.target`` is None.
     """
-    source = Path(source)
-    place = None if target is None else Path(target)
+    source, target = Path(source), Path(target)
     if not registries:
         raise InputError("no registry to ask", hint="Name one with --registry, or set CAVEAT_REGISTRY.")
-    if place is not None:
-        _check_places(source, place)
+    _check_places(source, target)
     dataset = detect(source, format_name)
     for registry in registries:
         registry.check_parameters()
     summary = FilterSummary(
-        source, place, None, dataset.name, dataset.why, rules, tuple(registry.url for registry in registries)
+        source,
+        None if dry_run else target,
+        None,
+        dataset.name,
+        dataset.why,
+        rules,
+        tuple(registry.url for registry in registries),
     )
     progress.begin(dataset)
     verdicts: list[Verdict] = []

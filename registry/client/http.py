@@ -73,6 +73,7 @@ class RegistryClient:
     """One registry at ``url``; ``key`` is an API key, needed to write and to see details.
 
     ``timeout`` is in seconds, for the connection and for each read; ``retries`` counts further tries.
+    ``max_items`` is how many items one request may hold, known after :meth:`check_parameters`.
     """
 
     def __init__(self, url: str, key: str | None = None, *, timeout: float = 60.0, retries: int = 4) -> None:
@@ -82,6 +83,7 @@ class RegistryClient:
                 f"not the address of a registry: {url!r}", hint="Give it as https://registry.example."
             )
         self.url = url.rstrip("/")
+        self.max_items = BATCH
         self._timeout = (min(timeout, 10.0), timeout)
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"caveat/{registry.__version__}"
@@ -116,7 +118,8 @@ class RegistryClient:
         Raises :class:`RegistryUnreachableError`, :class:`RegistryRefusedError`, :class:`RegistryAnswerError`.
         """
         known: list[Known] = []
-        for batch in _batches(items):
+        for start in range(0, len(items), min(BATCH, self.max_items)):
+            batch = items[start : start + min(BATCH, self.max_items)]
             wires = [item.to_wire(str(number)) for number, item in enumerate(batch)]
             answer = self._call("POST", "/api/v1/lookup", {"use": str(use), "items": wires})
             known.extend(self._matched(answer, len(batch), use))
@@ -131,6 +134,10 @@ class RegistryClient:
                 f"{self.url} takes fingerprint versions {live!r}; this client makes version {VERSION}",
                 hint="Update the client: pip install --upgrade caveat-registry.",
             )
+        largest = parameters.get("max_items", BATCH)
+        if type(largest) is not int or largest < 1:
+            raise self._wrong(f"max_items {largest!r}")
+        self.max_items = largest
         return parameters
 
     def register(self, reservation: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,11 +247,6 @@ class RegistryClient:
             f"the registry at {self.url} answered {what}; nothing can follow from that",
             hint="Check that the address is a Caveat registry of a matching version.",
         )
-
-
-def _batches(items: Sequence[Asked]) -> Iterator[Sequence[Asked]]:
-    for start in range(0, len(items), BATCH):
-        yield items[start : start + BATCH]
 
 
 def _cause(error: requests.RequestException) -> str:

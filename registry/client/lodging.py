@@ -45,8 +45,9 @@ def lodge(
 ) -> Lodged:
     """Lodge ``works`` under ``reservation`` in parts, filling ``done`` as parts are acknowledged."""
     client.check_parameters()
-    for start in range(0, max(len(works), 1), PART):
-        part = list(works[start : start + PART])
+    size = min(PART, client.max_items)
+    for start in range(0, max(len(works), 1), size):
+        part = list(works[start : start + size])
         if start == 0:
             answer = client.register({**reservation, "works": part})
             done.id, done.rules = answer["id"], answer["rules"]

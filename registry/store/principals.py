@@ -8,7 +8,14 @@ from sqlalchemy import Connection, Row, insert, select, update
 from registry.store.sql import table_of
 from registry.tables import Credential, Principal
 
-__all__ = ["add_credential", "add_principal", "find_credential", "list_credentials", "revoke_credential"]
+__all__ = [
+    "add_credential",
+    "add_principal",
+    "find_credential",
+    "has_principal",
+    "list_credentials",
+    "revoke_credential",
+]
 
 PRINCIPAL = table_of(Principal)
 CREDENTIAL = table_of(Credential)
@@ -17,6 +24,13 @@ CREDENTIAL = table_of(Credential)
 def add_principal(connection: Connection, values: Mapping[str, Any]) -> None:
     """Add a principal."""
     connection.execute(insert(PRINCIPAL).values(**values))
+
+
+def has_principal(connection: Connection, principal_id: str) -> bool:
+    """Say whether there is such a principal."""
+    return (
+        connection.execute(select(PRINCIPAL.c.id).where(PRINCIPAL.c.id == principal_id)).first() is not None
+    )
 
 
 def add_credential(connection: Connection, values: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "insert_rules",
     "insert_version",
     "insert_works",
+    "owned_by",
     "rules_of",
     "works_of",
 ]
@@ -51,6 +52,16 @@ def current(connection: Connection, reservation_id: str) -> Row[Any] | None:
     """Return the version that holds now, or None when there is no such reservation."""
     wanted = select(VERSION).where(VERSION.c.reservation_id == reservation_id, VERSION.c.to_seq.is_(None))
     return connection.execute(wanted).one_or_none()
+
+
+def owned_by(connection: Connection, principal_id: str, after: int, limit: int) -> Sequence[Row[Any]]:
+    """Return up to ``limit`` current versions of a principal that began after event ``after``, in order.
+
+    A submission's events each begin one version, so an event is a place to go on from.
+    """
+    mine = (VERSION.c.principal_id == principal_id) & VERSION.c.to_seq.is_(None)
+    wanted = select(VERSION).where(mine, VERSION.c.from_seq > after)
+    return connection.execute(wanted.order_by(VERSION.c.from_seq).limit(limit)).all()
 
 
 def count_works(connection: Connection, reservation_id: str) -> int:

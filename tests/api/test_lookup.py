@@ -195,7 +195,7 @@ class TestAnswers:
         said = [answer["results"][0]["preference"] for answer in answers]
         assert said == ["unknown", "reserved", "conditional", "unknown"]
         response = client.post("/api/v1/lookup", json={"items": [], "as_of_seq": 4})
-        assert (response.status_code, response.get_json()["type"]) == (503, "urn:caveat:problem:stale-index")
+        assert (response.status_code, response.get_json()["type"]) == (422, "urn:caveat:problem:invalid")
 
     def test_strict_mode_says_why(self, client: FlaskClient) -> None:
         answer = look_up(client, {"id": "a", "url": URL}, mode=Mode.STRICT).get_json()

@@ -30,6 +30,7 @@ JSON_ROUTES = [
 ]
 REGISTER_ROUTES = [
     *JSON_ROUTES[1:],
+    ("GET", "/api/v1/reservations"),
     ("GET", "/api/v1/reservations/x"),
     ("DELETE", "/api/v1/reservations/x"),
     ("GET", "/api/v1/reservations/x/works"),
@@ -318,7 +319,7 @@ class TestDocument:
         }
         paths = openapi(app)["paths"]
         assert {(path, method) for path, methods in paths.items() for method in methods} == routes
-        assert len(routes) == 15
+        assert len(routes) == 16
 
     def test_every_keyed_route_says_so(self, app: Flask) -> None:
         paths = openapi(app)["paths"]

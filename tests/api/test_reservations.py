@@ -263,3 +263,38 @@ class TestTextThatADatabaseRefuses:
 
     def test_an_identifier(self, client: FlaskClient, headers: dict[str, str]) -> None:
         detail_of(client.get(f"{PATH}/%00", headers=headers), 404)
+
+
+class TestTheListOfOnesOwn:
+    def test_it_holds_what_stands_and_what_was_withdrawn_and_nothing_of_others(
+        self, client: FlaskClient, headers: dict[str, str], foreign: dict[str, str], id_: str
+    ) -> None:
+        client.post(PATH, json=BODY, headers=foreign)
+        second = client.post(PATH, json={**BODY, "label": "Second"}, headers=headers).get_json()["id"]
+        client.delete(f"{PATH}/{id_}", headers=headers)
+        told = client.get(PATH, headers=headers).get_json()
+        assert [(one["id"], one["state"]) for one in told["reservations"]] == [
+            (second, "verified"),
+            (id_, "withdrawn"),
+        ]
+        assert told["next"] is None
+
+    def test_it_goes_on_after_a_page(
+        self, client: FlaskClient, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("api.v1.reservations._PAGE", 2)
+        made = [client.post(PATH, json=BODY, headers=headers).get_json()["id"] for _ in range(3)]
+        first = client.get(PATH, headers=headers).get_json()
+        rest = client.get(f"{PATH}?after={first['next']}", headers=headers).get_json()
+        assert [one["id"] for one in first["reservations"] + rest["reservations"]] == made
+        assert rest["next"] is None
+
+
+def test_what_a_partner_submitted_can_be_withdrawn_by_the_names_in_the_answer(
+    client: FlaskClient, headers: dict[str, str]
+) -> None:
+    said = {"urls": [{"url": URL, "optOut": True, "optIn": False}]}
+    [id_] = client.post("/api/v2/parity/urls", json=said, headers=headers).get_json()["reservations"]
+    assert preference(client) == "reserved"
+    client.delete(f"{PATH}/{id_}", headers=headers)
+    assert preference(client) == "unknown"

@@ -160,7 +160,7 @@ def test_filter_tells_people_and_machines_the_same(caveat, at, tmp_path, kit, co
     kit.plant(tmp_path / "set", files)
     human = caveat("filter", "set", "clean", *at("maker"))
     assert human.returncode == 2
-    assert "1 kept, 1 removed with 1 files of theirs, 0 to look at, 1 set aside" in human.stdout
+    assert "1 kept, 1 removed with 1 file of theirs, 0 to look at, 1 set aside" in human.stdout
     assert "reading it as folder: it has 3 pictures" in human.stderr
     assert "report  clean.caveat/report.html" in human.stdout
     one = caveat("filter", "set", "one", *at("maker"), "--output", "json")
@@ -184,7 +184,7 @@ def test_filter_ends_with_4_when_nothing_is_left_and_a_dry_run_writes_nothing(ca
     assert kit.leftovers(tmp_path, "set", "home") == set()
     strict = caveat("filter", "set", "clean", *at("maker"), "--mode", "strict")
     assert strict.returncode == 4
-    assert "1 samples have no record, and will be left out" in strict.stderr
+    assert "no record of 1 sample, to be left out" in strict.stderr
     assert "no output was written" in strict.stdout
     assert kit.leftovers(tmp_path, "set", "home") == {"clean.caveat"}
 

@@ -293,8 +293,7 @@ def small(tmp_path, kit, copies):
 def filter_(live, tmp_path):
     def run(source, target="clean", **options):
         with live.client(options.pop("key", "maker")) as client:
-            place = None if target is None else tmp_path / target
-            return filter_dataset(source, place, [client], workers=1, **options)
+            return filter_dataset(source, tmp_path / target, [client], workers=1, **options)
 
     return run
 
@@ -342,7 +341,7 @@ def test_a_use_that_nobody_reserved_takes_nothing_out(small, filter_, tmp_path, 
 
 
 def test_a_dry_run_counts_and_writes_nothing(small, filter_, tmp_path, kit):
-    summary = filter_(small, None)
+    summary = filter_(small, dry_run=True)
     assert (summary.written.samples, summary.counts[Action.REMOVE]) == (1, 1)
     assert summary.written.left_out.keys() == {"b.txt"}
     assert kit.leftovers(tmp_path, "set") == set()

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import delete, text, update
 
 from registry import lookup as lookup_module
-from registry.errors import StaleIndexError, StorageError
+from registry.errors import InputError, StaleIndexError, StorageError
 from registry.fingerprint import Fingerprint, pack_windows
 from registry.lookup import Lookup, Question
 from registry.preference import Match, Preference, Scope, State, Statement, Use
@@ -98,7 +98,7 @@ class TestCatchingUp:
         said = [[str(s.preferences[Use.GENAI_TRAIN]) for s in ask_one(lookup, HERE, n)] for n in range(4)]
         assert said == [[], ["reserved"], ["conditional"], []]
         for seq in (-1, 4):
-            with pytest.raises(StaleIndexError):
+            with pytest.raises(InputError, match="as_of_seq"):
                 lookup.ask([HERE], seq)
 
     def test_questions_keep_their_places(self, store: Store, registrar: Registrar, caller: Any) -> None:

@@ -24,8 +24,10 @@ class Sample:
 
     @property
     def name(self) -> str:
-        """What people call it: its address in a table, else its path."""
-        return self.urls[0] if self.urls and self.path is None else self.key
+        """What people call it: its address or row in a table, else its path."""
+        if self.path is not None or not self.key.isdigit():
+            return self.key
+        return self.urls[0] if self.urls else f"row {self.key}"
 
 
 @dataclass(slots=True)
