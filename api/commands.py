@@ -141,7 +141,7 @@ def _serve_gunicorn(settings: Settings, bind: str, workers: int, threads: int) -
 
     from api import create_app
 
-    class Server(BaseApplication):
+    class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         def load_config(self) -> None:
             options = {
                 "bind": bind,
