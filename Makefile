@@ -50,7 +50,7 @@ docs: $(STAMP) ## the documentation, in docs/_build/html
 
 lock: ## refresh constraints.txt (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --no-header --upgrade --exclude-newer 2026-11-07 --extra server --extra parquet --group dev --group docs pyproject.toml -o constraints.txt
+	  --no-header --upgrade --exclude-newer 2026-11-07 --extra server --extra parquet --extra fast --group dev --group docs pyproject.toml -o constraints.txt
 
 clean: ## remove what the chores made
 	rm -rf $(VENV) build dist docs/_build caveat-demo .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

@@ -66,6 +66,7 @@ QUERY_FORMS = ("full", "mirror", "trim", "trim_mirror")
 
 _BORDER_TOLERANCE = 10.0
 _BORDER_SHARE = 0.98
+_BORDER_CHUNK = 16
 _MIN_TRIMMED = 64
 _PHASH_BYTES = 8
 _HEX = re.compile(r"[0-9a-f]*", re.ASCII)
@@ -218,12 +219,17 @@ def trim_box(luma: NDArray[np.float32]) -> tuple[int, int, int, int] | None:
 
 
 def _border(lines: NDArray[np.float32]) -> int:
+    """Return how many lines at the beginning are border; looks no further than the first that is not."""
     if not lines.size:
         return 0
     ground = np.median(lines[0])
     limit = len(lines) // 2 + 1
-    plain = (np.abs(lines[:limit] - ground) <= _BORDER_TOLERANCE).mean(axis=1) >= _BORDER_SHARE
-    return int(limit if plain.all() else plain.argmin())
+    for start in range(0, limit, _BORDER_CHUNK):
+        chunk = lines[start : min(start + _BORDER_CHUNK, limit)]
+        plain = (np.abs(chunk - ground) <= _BORDER_TOLERANCE).mean(axis=1) >= _BORDER_SHARE
+        if not plain.all():
+            return start + int(plain.argmin())
+    return limit
 
 
 def _trimmed(luma: NDArray[np.float32], whole: PdqHash) -> PdqHash:

@@ -8,13 +8,23 @@ The reference sums in 32-bit floats and in a fixed order, so this module keeps t
 of the box filter is one ``numpy.add.accumulate`` over its additions and subtractions as they follow each
 other. Reordering it would change bits.
 
+Two paths give the same bits: compiled loops where the extra ``[fast]`` is installed
+(:mod:`registry.kernels`), numpy elsewhere.
+
 Here is only the arithmetic; which parts of a picture are hashed is decided in :mod:`registry.fingerprint`.
 """
 
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
+
+kernels: ModuleType | None
+try:
+    from registry import kernels
+except ImportError:
+    kernels = None
 
 __all__ = ["HASH_BYTES", "MIN_SIDE", "PdqHash", "luma_of", "pdq"]
 
@@ -42,6 +52,9 @@ class PdqHash:
 
 def luma_of(rgb: NDArray[np.uint8]) -> _Floats:
     """Return the luma (0–255) of ``rgb: uint8[h, w, 3]`` as ``float32[h, w]``, by ITU-R BT.601."""
+    if kernels is not None:
+        compiled: _Floats = kernels.luma_of(rgb)
+        return compiled
     weighted = rgb[..., 0] * 0.299
     weighted += rgb[..., 1] * 0.587
     weighted += rgb[..., 2] * 0.114
@@ -63,6 +76,9 @@ def _sampled(luma: _Floats) -> _Floats:
     height, width = luma.shape
     along_rows, along_columns = (_window(width), _window(height))
     rows, columns = _centres(height), _centres(width)
+    if kernels is not None:
+        grid: _Floats = kernels.sampled(luma, along_rows, along_columns, rows, columns)
+        return grid
     once = _box(_box(luma, along_rows, 1), along_columns, 0)
     twice = _box(once, along_rows, 1)
     # Columns are filtered one by one, so the last pass needs only those that are sampled.

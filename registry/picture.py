@@ -1,13 +1,15 @@
 """From the bytes of a picture to the pixels that are hashed, the same on every path.
 
-In this order: the format is read from the bytes (never from the name); the header's size is checked before
-anything is decoded; the first frame is decoded at full scale; EXIF orientation is applied; colour profiles
-are ignored; 16-bit samples keep their upper 8 bits; alpha is laid on white and, where any pixel is not
-opaque, on black too.
+In this order: the format is read from the bytes (never from the name); the size is checked before anything
+is decoded; the first frame is decoded, at full scale for registration, for questions a JPEG at the smallest
+of its scales whose sides are both at least ``LEAST_SIDE``; EXIF orientation is applied; colour profiles are
+ignored; 16-bit samples keep their upper 8 bits; alpha is laid on white and, where any pixel is not opaque, on
+black too.
 
 Only bytes come in: reading files is for the callers.
 """
 
+import contextlib
 import io
 import struct
 import warnings
@@ -19,13 +21,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from registry.errors import PictureError, PictureTooLargeError
 
-__all__ = ["FORMATS", "MAX_PIXELS", "Picture", "decode_picture"]
+__all__ = ["FORMATS", "LEAST_SIDE", "MAX_PIXELS", "Picture", "decode_picture"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """What is decoded, by Pillow's names; anything else is not a picture here."""
 
 MAX_PIXELS = 89_478_485
 """Larger pictures are refused before decoding: Pillow's own bound against decompression bombs."""
+
+LEAST_SIDE = 512
+"""Pixels that both sides of a JPEG keep when it is decoded at a smaller scale, for a question."""
 
 _DAMAGE = (
     OSError,
@@ -60,8 +65,8 @@ class Picture:
         return self.rgb.shape[1], self.rgb.shape[0]
 
 
-def decode_picture(data: bytes) -> Picture:
-    """Decode the picture in ``data``.
+def decode_picture(data: bytes, *, reduced: bool = False) -> Picture:
+    """Decode the picture in ``data``; ``reduced`` allows the smaller scale of questions.
 
     Raises :class:`PictureTooLargeError` above ``MAX_PIXELS``, :class:`PictureError` for anything that the
     decoder refuses. (It forgives some formats a few missing bytes at the very end.)
@@ -73,8 +78,11 @@ def decode_picture(data: bytes) -> Picture:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(image)
                 name = image.format or ""
+                if reduced:
+                    image.draft(None, (LEAST_SIDE, LEAST_SIDE))
                 image.load()
-                return _canonical(_upright(image), name)
+                _turn_upright(image)
+                return _canonical(image, name)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(str(error)) from error
     except UnidentifiedImageError as error:
@@ -100,12 +108,10 @@ def _too_large(what: str) -> PictureTooLargeError:
     )
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except _DAMAGE:
-        # A picture with broken EXIF data is taken as it lies, as browsers do.
-        return image
+def _turn_upright(image: Image.Image) -> None:
+    # A picture with broken EXIF data is taken as it lies, as browsers do.
+    with contextlib.suppress(*_DAMAGE):
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _canonical(image: Image.Image, name: str) -> Picture:
@@ -117,7 +123,7 @@ def _canonical(image: Image.Image, name: str) -> Picture:
         rgba = image.convert("RGBA")
         if rgba.getchannel("A").getextrema()[0] != 255:
             return Picture(_laid_on(rgba, 255), _laid_on(rgba, 0), name)
-    return Picture(np.asarray(image.convert("RGB")), None, name)
+    return Picture(np.asarray(image if image.mode == "RGB" else image.convert("RGB")), None, name)
 
 
 def _laid_on(rgba: Image.Image, grey: int) -> NDArray[np.uint8]:

@@ -80,7 +80,7 @@ def _hashed(path: Path, *, registered: bool) -> Hashed:
         if path.stat().st_size > MAX_FILE_BYTES:
             return Hashed(path, None, f"larger than {MAX_FILE_BYTES // 2**20} MiB")
         data = path.read_bytes()
-        picture = decode_picture(data)
+        picture = decode_picture(data, reduced=not registered)
     except OSError as error:
         return Hashed(path, None, f"cannot be read: {error.strerror or error}")
     except PictureError as error:

@@ -31,7 +31,7 @@ from registry.fingerprint import (
 )
 from registry.hamming import HammingIndex
 from registry.pdq import luma_of, pdq
-from registry.picture import decode_picture
+from registry.picture import LEAST_SIDE, decode_picture
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "fingerprint.json").read_text("utf-8"))
 HALF = bytes([0b01010101]) * 32
@@ -388,3 +388,27 @@ def test_words_count_the_bits_of_the_bytes(hashes):
 def test_an_empty_object_of_hashes_is_refused():
     with pytest.raises(InvalidFingerprintError, match="pdq"):
         parse_fingerprint({"v": 1, "quality": 60, "pdq": {}}, QUERY_FORMS)
+
+
+@pytest.mark.parametrize("megapixels", [2, 12])
+def test_a_question_at_reduced_scale_lies_within_20_bits_of_the_whole(megapixels, demo, encode):
+    for data, picture in list(demo.values())[:4]:
+        factor = (megapixels * 1e6 / (picture.size[0] * picture.size[1])) ** 0.5
+        image = Image.fromarray(picture.rgb).resize([round(side * factor) for side in picture.size])
+        data = encode(image, "JPEG", quality=90)
+        asked = decode_picture(data, reduced=True)
+        assert LEAST_SIDE <= min(asked.size) < min(image.size)
+        whole = registered_fingerprint(decode_picture(data), data)
+        distance = min(
+            (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).bit_count()
+            for one in query_fingerprint(asked, data).pdq.values()
+            for other in whole.pdq.values()
+        )
+        assert distance <= 20
+
+
+def test_only_a_large_jpeg_is_reduced(encode):
+    image = Image.effect_noise((1300, 1100), 90).convert("RGB")
+    assert decode_picture(encode(image, "PNG"), reduced=True).size == (1300, 1100)
+    assert decode_picture(encode(image, "JPEG"), reduced=True).size == (650, 550)
+    assert decode_picture(encode(image.resize((1000, 1020)), "JPEG"), reduced=True).size == (1000, 1020)
