@@ -20,6 +20,7 @@ a :class:`Status` other than ``ok``, and such an item has no preference at all.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 from typing import Any
 
 from registry.errors import RegistryAnswerError
@@ -291,6 +292,8 @@ def effective(statements: Iterable[Statement], use: Use) -> list[Statement]:
 def decide(statements: Iterable[Statement], use: Use, mode: Mode = Mode.EU_ART4) -> Decision:
     """Combine ``statements`` into the decision for ``use``; see the module's rules."""
     counted = effective(statements, use)
+    if not counted:
+        return _silence(use, mode)
     certain = [s for s in counted if s.match.certain]
     doubtful = [s for s in counted if not s.match.certain and s.preferences[use] is not Preference.ALLOWED]
     preference = certain[0].preferences[use] if certain else Preference.UNKNOWN
@@ -302,6 +305,12 @@ def decide(statements: Iterable[Statement], use: Use, mode: Mode = Mode.EU_ART4)
         deciding = tuple(doubtful)
         action = _doubtful_action(mode)
     return Decision(use, mode, preference, action, deciding, _sentence(use, mode, preference, deciding))
+
+
+@lru_cache
+def _silence(use: Use, mode: Mode) -> Decision:
+    unknown = Preference.UNKNOWN
+    return Decision(use, mode, unknown, _action(unknown, mode), (), _sentence(use, mode, unknown, ()))
 
 
 def _lifts(newer: Statement, older: Statement) -> bool:

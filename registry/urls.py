@@ -73,6 +73,9 @@ class RuleKind(StrEnum):
     DOMAIN = "domain"
 
 
+_KEY_BEGINNINGS = {kind: f"{kind}:" for kind in RuleKind}
+
+
 @dataclass(frozen=True, slots=True)
 class UrlRule:
     """A set of URLs: its kind and its SURT text."""
@@ -131,8 +134,7 @@ def canonicalize_url(text: str) -> CanonicalUrl:
 
 def host_of(url: CanonicalUrl) -> str:
     """Return the host of a canonical URL, without the port."""
-    authority = url[8 : _path_start(url)]
-    return authority if authority.endswith("]") else authority.rpartition(":")[0] or authority
+    return _host_without_port(url[8 : _path_start(url)])
 
 
 @lru_cache(maxsize=65536)
@@ -181,18 +183,29 @@ def candidate_keys(url: CanonicalUrl) -> list[tuple[RuleKind, bytes]]:
     One exact key, one a folder of the path, one for the host, one for the registered domain if the
     host has one.
     """
-    surt = _surt(url)
-    host, _, rest = surt.partition(")")
-    path = rest.partition("?")[0]
+    start = _path_start(url)
+    host, host_key, domain_key = _host_part(url[8:start])
+    surt = f"{host}){url[start:]}"
     keys = [(RuleKind.EXACT, _key(RuleKind.EXACT, surt))]
-    end = len(path)
-    while (end := path.rfind("/", 0, end)) >= 0:
-        keys.append((RuleKind.PREFIX, _key(RuleKind.PREFIX, f"{host}){path[: end + 1]}")))
-    keys.append((RuleKind.HOST, _key(RuleKind.HOST, f"{host})")))
-    domain = registered_domain(host_of(url))
-    if domain is not None:
-        keys.append((RuleKind.DOMAIN, _key(RuleKind.DOMAIN, _reversed(domain))))
+    end = surt.find("?")
+    end = len(surt) if end < 0 else end
+    first = len(host) + 1
+    while (end := surt.rfind("/", first, end)) >= 0:
+        keys.append((RuleKind.PREFIX, _key(RuleKind.PREFIX, surt[: end + 1])))
+    keys.append((RuleKind.HOST, host_key))
+    if domain_key is not None:
+        keys.append((RuleKind.DOMAIN, domain_key))
     return keys
+
+
+@lru_cache(maxsize=65536)
+def _host_part(authority: str) -> tuple[str, bytes, bytes | None]:
+    """Return the SURT text of host and port, the key of the host, and that of its registered domain."""
+    host = _host_without_port(authority)
+    surt = _reversed(host) + authority[len(host) :]
+    domain = registered_domain(host)
+    domain_key = None if domain is None else _key(RuleKind.DOMAIN, _reversed(domain))
+    return surt, _key(RuleKind.HOST, f"{surt})"), domain_key
 
 
 def _name_rule(kind: RuleKind, value: str) -> str:
@@ -259,9 +272,11 @@ def _path_start(url: CanonicalUrl) -> int:
 
 def _surt(url: CanonicalUrl) -> str:
     start = _path_start(url)
-    host = host_of(url)
-    port = url[8 + len(host) : start]
-    return f"{_reversed(host)}{port}){url[start:]}"
+    return f"{_host_part(url[8:start])[0]}){url[start:]}"
+
+
+def _host_without_port(authority: str) -> str:
+    return authority if authority.endswith("]") else authority.rpartition(":")[0] or authority
 
 
 def _reversed(host: str) -> str:
@@ -271,7 +286,7 @@ def _reversed(host: str) -> str:
 
 
 def _key(kind: RuleKind, surt: str) -> bytes:
-    return hashlib.sha256(f"{kind}:{surt}".encode()).digest()[:KEY_BYTES]
+    return hashlib.sha256((_KEY_BEGINNINGS[kind] + surt).encode()).digest()[:KEY_BYTES]
 
 
 def _shown(text: str) -> str:

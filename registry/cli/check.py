@@ -64,8 +64,10 @@ def check(
     for client in clients:
         client.check_parameters()
     rules = Rules(Use(use), Mode.EU_ART4)
-    with progress_bar("hashing", len(samples)) as tick:
-        verdicts = list(judge(samples, clients, rules, workers=workers or default_workers(), tick=tick))
+    with progress_bar("hashing", len(samples)) as bar:
+        verdicts = list(
+            judge(samples, clients, rules, workers=workers or default_workers(), tick=bar.advance)
+        )
     if output == "json":
         emit_json([verdict.to_wire() for verdict in verdicts])
     else:

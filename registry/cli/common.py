@@ -10,12 +10,13 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from registry.client import RegistryClient
 from registry.errors import SettingsError
@@ -26,6 +27,7 @@ __all__ = [
     "INCOMPLETE",
     "NOTHING",
     "USAGE",
+    "Bar",
     "config_path",
     "console",
     "counted",
@@ -119,11 +121,26 @@ def _listed(value: Any) -> list[str]:
     return values
 
 
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A progress bar under way."""
+
+    progress: Progress
+    task: TaskID
+
+    def advance(self, steps: int = 1) -> None:
+        """Go on by ``steps``."""
+        self.progress.advance(self.task, steps)
+
+    def expect(self, total: int | None) -> None:
+        """Say how many steps there will be."""
+        self.progress.update(self.task, total=total)
+
+
 @contextmanager
-def progress_bar(what: str, total: int | None) -> Iterator[Callable[[], None]]:
-    """Show a bar on standard error while the block runs, on a terminal only; yields what advances it."""
+def progress_bar(what: str, total: int | None = None) -> Iterator[Bar]:
+    """Show a bar on standard error while the block runs, on a terminal only."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     shown = sys.stderr.isatty()
-    with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
+    with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as progress:
+        yield Bar(progress, progress.add_task(what, total=total))

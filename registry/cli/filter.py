@@ -13,6 +13,7 @@ from registry.cli.common import (
     CLEAN,
     INCOMPLETE,
     NOTHING,
+    Bar,
     console,
     counted,
     emit_json,
@@ -107,7 +108,7 @@ def filter_(
     """
     rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "")
     clients = registries(registry_urls, key)
-    with progress_bar("hashing", None) as tick:
+    with progress_bar("checking") as bar:
         summary = filter_dataset(
             src,
             dst,
@@ -117,7 +118,7 @@ def filter_(
             workers=workers,
             stop_on_error=on_error == "stop",
             dry_run=dry_run,
-            progress=Progress(begin=_announce, tick=tick, confirm=_asking(yes=yes)),
+            progress=_progress(bar, yes=yes),
         )
     if output == "human":
         print_summary(summary, dry_run=dry_run)
@@ -170,8 +171,16 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
     return table
 
 
-def _announce(dataset: Format) -> None:
-    click.echo(f"reading it as {dataset.name}: it {dataset.why}", err=True)
+def _progress(bar: Bar, *, yes: bool) -> Progress:
+    def begin(dataset: Format) -> None:
+        click.echo(f"reading it as {dataset.name}: it {dataset.why}", err=True)
+        bar.expect(dataset.size)
+
+    def judged(verdicts: Sequence[Verdict]) -> None:
+        # Pictures count when they are hashed, rows without one when they are judged.
+        bar.advance(sum(verdict.sample.path is None for verdict in verdicts))
+
+    return Progress(begin=begin, tick=bar.advance, judged=judged, confirm=_asking(yes=yes))
 
 
 def _asking(*, yes: bool) -> Callable[[FilterSummary], bool]:

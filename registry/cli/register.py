@@ -195,8 +195,8 @@ def _listed(path: Path) -> Iterator[dict[str, Any]]:
 
 def _hashed(files: Sequence[Path], workers: int, errors: list[tuple[Path, str]]) -> list[dict[str, Any]]:
     works = []
-    with progress_bar("hashing", len(files)) as tick:
-        for hashed in hash_files(files, registered=True, workers=workers, tick=tick):
+    with progress_bar("hashing", len(files)) as bar:
+        for hashed in hash_files(files, registered=True, workers=workers, tick=bar.advance):
             if hashed.fingerprint is None:
                 errors.append((hashed.path, hashed.error))
             else:

@@ -43,6 +43,9 @@ def _write_table(folder: Path, verdicts: list[Verdict]) -> None:
                 name: arrow.array([wire.get(name) for wire in wires], arrow.string())
                 for name in ("status", "action", "preference", "use", "reason")
             },
+            "as_of_seq": arrow.array(
+                [rfc8785.dumps(wire["as_of_seq"]).decode() for wire in wires], arrow.string()
+            ),
             "statements": arrow.array(
                 [rfc8785.dumps(wire.get("statements", [])).decode() for wire in wires], arrow.string()
             ),

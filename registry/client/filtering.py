@@ -150,6 +150,8 @@ def _stop_at_fault(verdicts: Sequence[Verdict]) -> None:
 def _count(verdicts: Sequence[Verdict], summary: FilterSummary) -> None:
     for verdict in verdicts:
         summary.counts[verdict.action] += 1
+        for url, seq in verdict.as_of_seq.items():
+            summary.as_of_seq[url] = min(seq, summary.as_of_seq.get(url, seq))
         decision = verdict.decision
         if decision is not None and verdict.status is Status.OK and decision.matched_by is None:
             summary.counts["unknown"] += 1

@@ -70,10 +70,14 @@ def _facts(summary: FilterSummary) -> str:
         "Use asked about": str(summary.rules.use),
         "Mode": str(summary.rules.mode),
         "For": " — ".join(filter(None, (summary.rules.organisation, summary.rules.purpose))),
-        "Registry": ", ".join(summary.registries),
+        "Registry": ", ".join(_registry(url, summary.as_of_seq.get(url)) for url in summary.registries),
         "Made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
     return "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items() if v)
+
+
+def _registry(url: str, seq: int | None) -> str:
+    return url if seq is None else f"{url}, as of event {seq:,}"
 
 
 def _tiles(summary: FilterSummary) -> str:

@@ -16,8 +16,9 @@ __all__ = ["FilterSummary"]
 class FilterSummary:
     """What a run did.
 
-    ``counts`` is by action, and ``unknown`` for what nobody has spoken of; ``reasons`` counts the removed by
-    the kind of match; ``notable`` are all verdicts but those that kept a sample of which nothing was said.
+    ``as_of_seq`` maps each registry to the earliest event up to which its answers hold; ``counts`` is by
+    action, and ``unknown`` for what nobody has spoken of; ``reasons`` counts the removed by kind of match;
+    ``notable`` are all verdicts but those that kept a sample of which nothing was said.
     """
 
     source: Path
@@ -27,6 +28,7 @@ class FilterSummary:
     why: str
     rules: Rules
     registries: tuple[str, ...]
+    as_of_seq: dict[str, int] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     notable: list[Verdict] = field(default_factory=list)
@@ -49,6 +51,7 @@ class FilterSummary:
             "organisation": self.rules.organisation,
             "purpose": self.rules.purpose,
             "registries": list(self.registries),
+            "as_of_seq": self.as_of_seq,
             "samples": sum(self.counts[action] for action in Action),
             "kept": self.written.samples,
             "removed": self.counts[Action.REMOVE],

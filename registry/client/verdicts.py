@@ -4,8 +4,8 @@ A sample whose picture cannot be read, that has nothing to look up, or of which 
 but ``ok``, gets the action ``error``: it is not kept in any mode.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What happens to one sample, and why; ``decision`` is None unless ``status`` is ok."""
+    """What happens to one sample, and why; ``decision`` is None unless ``status`` is ok.
+
+    ``as_of_seq`` maps each registry that was asked to the event up to which its answer holds.
+    """
 
     sample: Sample
     status: Status
@@ -49,6 +52,7 @@ class Verdict:
     reason: str
     decision: Decision | None = None
     fingerprint: Fingerprint | None = None
+    as_of_seq: Mapping[str, int] = field(default_factory=dict)
 
     def to_wire(self) -> dict[str, Any]:
         """Return the line of ``decisions.jsonl``."""
@@ -58,6 +62,7 @@ class Verdict:
             "status": str(self.status),
             "action": str(self.action),
             "reason": self.reason,
+            "as_of_seq": dict(self.as_of_seq),
         }
         if self.decision is not None:
             wire |= {
@@ -103,8 +108,10 @@ def judge(
             yield Verdict(sample, Status.ERROR, Action.ERROR, fault, None, fingerprint)
         else:
             count = len(_questions(sample, fingerprint))
-            known = [next(answer) for answer in answers for _ in range(count)]
-            yield _verdict(sample, fingerprint, known, rules)
+            known = [[next(answer) for _ in range(count)] for answer in answers]
+            as_of = {r.url: min(k.as_of_seq for k in own) for r, own in zip(registries, known, strict=True)}
+            every = [one for own in known for one in own]
+            yield replace(_verdict(sample, fingerprint, every, rules), as_of_seq=as_of)
 
 
 def _questions(sample: Sample, fingerprint: Fingerprint | None) -> list[Asked]:

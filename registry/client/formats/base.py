@@ -49,6 +49,10 @@ class Format(Protocol):
     """What showed that it is this format, for the announcement."""
     is_table: bool
 
+    @property
+    def size(self) -> int | None:
+        """How many samples there are; None where only reading tells."""
+
     def samples(self) -> Iterator[Sample]:
         """Yield every sample, in a stable order."""
 

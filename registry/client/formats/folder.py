@@ -51,6 +51,11 @@ class PictureFolder:
                 captions.setdefault(picture, []).append(path)
         return captions
 
+    @property
+    def size(self) -> int | None:
+        """How many pictures there are."""
+        return len(self.layout.pictures)
+
     @cached_property
     def metadata(self) -> tuple[Metadata, ...]:
         """The metadata files, read."""

@@ -33,6 +33,7 @@ class CsvTable:
     """A CSV or TSV file with a header that names a URL column."""
 
     is_table = True
+    size: int | None = None
 
     def __init__(self, path: Path) -> None:
         pyarrow_modules()
@@ -97,6 +98,7 @@ class ParquetTable:
         try:
             with parquet.ParquetFile(path) as file:
                 names = list(file.schema_arrow.names)
+                self.size: int | None = file.metadata.num_rows
         except (OSError, ValueError) as error:
             raise DatasetError(f"{path} is not a parquet file that can be read: {error}") from error
         self._columns = url_columns(names)
