@@ -15,16 +15,11 @@ Here is only the arithmetic; which parts of a picture are hashed is decided in :
 """
 
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-kernels: ModuleType | None
-try:
-    from registry import kernels
-except ImportError:
-    kernels = None
+from registry import fast
 
 __all__ = ["HASH_BYTES", "MIN_SIDE", "PdqHash", "luma_of", "pdq"]
 
@@ -52,8 +47,8 @@ class PdqHash:
 
 def luma_of(rgb: NDArray[np.uint8]) -> _Floats:
     """Return the luma (0–255) of ``rgb: uint8[h, w, 3]`` as ``float32[h, w]``, by ITU-R BT.601."""
-    if kernels is not None:
-        compiled: _Floats = kernels.luma_of(rgb)
+    if fast.kernels is not None:
+        compiled: _Floats = fast.kernels.luma_of(rgb)
         return compiled
     weighted = rgb[..., 0] * 0.299
     weighted += rgb[..., 1] * 0.587
@@ -76,8 +71,8 @@ def _sampled(luma: _Floats) -> _Floats:
     height, width = luma.shape
     along_rows, along_columns = (_window(width), _window(height))
     rows, columns = _centres(height), _centres(width)
-    if kernels is not None:
-        grid: _Floats = kernels.sampled(luma, along_rows, along_columns, rows, columns)
+    if fast.kernels is not None:
+        grid: _Floats = fast.kernels.sampled(luma, along_rows, along_columns, rows, columns)
         return grid
     once = _box(_box(luma, along_rows, 1), along_columns, 0)
     twice = _box(once, along_rows, 1)

@@ -14,7 +14,7 @@ HEAVY = ("flask", "sqlmodel", "sqlalchemy", "alembic", "gunicorn", "numba", "pya
 TRIALS = {
     "": "import registry, registry.client, registry.cli",
     "server": "import api, api.commands; api.create_app",
-    "fast": "from registry import pdq; assert pdq.kernels",
+    "fast": "from registry import fast; assert fast.kernels",
     "parquet": "import registry.client.formats.table as t; t.pyarrow_modules()",
 }
 

@@ -3,19 +3,30 @@
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from PIL import Image
 
+from registry import fast
 from registry.picture import Picture, decode_picture
 
 settings.register_profile("core", deadline=None, max_examples=40, database=None)
 settings.load_profile("core")
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(params=["compiled", "numpy"], scope="module")
+def both_paths(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run every test that uses it with the compiled loops and with numpy."""
+    assert fast.kernels is not None, "the development set installs [fast]"
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "numpy":
+            patch.setattr(fast, "kernels", None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from registry.hamming import HammingIndex, Matches, hamming_distances
 
+pytestmark = pytest.mark.usefixtures("both_paths")
+
 WIDTHS = (1, 4, 8)
 
 

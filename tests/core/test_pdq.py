@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import registry.pdq
 from registry.pdq import HASH_BYTES, MIN_SIDE, luma_of, pdq
 
 FOLDER = Path(__file__).parents[1] / "vectors"
@@ -29,14 +28,7 @@ def check(rgb, case):
     )
 
 
-@pytest.fixture(params=["compiled", "numpy"], autouse=True, scope="module")
-def _path(request):
-    """Every test of this file runs on both paths."""
-    assert registry.pdq.kernels is not None, "the development set installs [fast]"
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "numpy":
-            patch.setattr("registry.pdq.kernels", None)
-        yield
+pytestmark = pytest.mark.usefixtures("both_paths")
 
 
 @pytest.mark.parametrize(
