@@ -16,6 +16,8 @@ from registry.cli.common import (
     progress_bar,
     registries,
     registry_options,
+    use_option,
+    workers_option,
 )
 from registry.client.formats import Sample
 from registry.client.formats.folder import pictures_below
@@ -29,17 +31,9 @@ __all__ = ["check"]
 
 @click.command()
 @click.argument("targets", nargs=-1, required=True, metavar="PATH|URL…")
-@click.option(
-    "--use",
-    type=click.Choice([use.value for use in Use]),
-    default=Use.GENAI_TRAIN.value,
-    show_default=True,
-    help="What for.",
-)
+@use_option
 @registry_options
-@click.option(
-    "--workers", type=click.IntRange(1), help="Processes that hash pictures.  [default: one a core]"
-)
+@workers_option
 @click.option("--output", type=click.Choice(["human", "json"]), default="human", show_default=True)
 @click.pass_context
 def check(

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from registry.client import RegistryClient
 from registry.errors import SettingsError
+from registry.preference import Use
 
 __all__ = [
     "CLEAN",
@@ -35,11 +36,25 @@ __all__ = [
     "progress_bar",
     "registries",
     "registry_options",
+    "use_option",
+    "workers_option",
 ]
 
 CLEAN, FOUND, INCOMPLETE, USAGE, NOTHING = 0, 1, 2, 3, 4
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+use_option = click.option(
+    "--use",
+    type=click.Choice([use.value for use in Use]),
+    default=Use.GENAI_TRAIN.value,
+    show_default=True,
+    help="What for.",
+)
+workers_option = click.option(
+    "--workers", type=click.IntRange(1), help="Processes that hash pictures.  [default: one a core]"
+)
 
 
 def console() -> Console:

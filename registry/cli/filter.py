@@ -20,6 +20,8 @@ from registry.cli.common import (
     progress_bar,
     registries,
     registry_options,
+    use_option,
+    workers_option,
 )
 from registry.client import FilterSummary, Progress, Rules, Verdict, filter_dataset
 from registry.client.formats import FORMATS, Format
@@ -33,13 +35,7 @@ _SHOWN = 40
 @click.command("filter")
 @click.argument("src", type=click.Path(exists=True, path_type=Path))
 @click.argument("dst", type=click.Path(path_type=Path))
-@click.option(
-    "--use",
-    type=click.Choice([use.value for use in Use]),
-    default=Use.GENAI_TRAIN.value,
-    show_default=True,
-    help="What for.",
-)
+@use_option
 @click.option(
     "--mode",
     type=click.Choice([mode.value for mode in Mode]),
@@ -52,9 +48,7 @@ _SHOWN = 40
     "--format", "format_name", type=click.Choice(["auto", *FORMATS]), default="auto", show_default=True
 )
 @registry_options
-@click.option(
-    "--workers", type=click.IntRange(1), help="Processes that hash pictures.  [default: one a core]"
-)
+@workers_option
 @click.option(
     "--on-error",
     type=click.Choice(["set-aside", "stop"]),

@@ -18,6 +18,7 @@ from registry.cli.common import (
     progress_bar,
     registries,
     registry_options,
+    workers_option,
 )
 from registry.client import RegistryClient
 from registry.client.formats.folder import pictures_below
@@ -66,9 +67,7 @@ class _Targets:
     help="A list: url,title.",
 )
 @registry_options
-@click.option(
-    "--workers", type=click.IntRange(1), help="Processes that hash pictures.  [default: one a core]"
-)
+@workers_option
 @click.option("--output", type=click.Choice(["human", "json"]), default="human", show_default=True)
 @click.pass_context
 def register(
