@@ -2,8 +2,11 @@
 
 Each function does what its numpy counterpart in :mod:`registry.pdq` or :mod:`registry.hamming` does, to the
 bit: the same operations on 32-bit floats in the same order, without fused or reordered arithmetic. The
-machine code is cached beside the package, so a second start compiles nothing.
+machine code is cached beside the package or in the user's cache, so a second start compiles nothing; where
+neither can be written, each start compiles.
 """
+
+from typing import Any
 
 import numba
 import numpy as np
@@ -16,7 +19,18 @@ _PAIRS = np.uint64(0x5555555555555555)
 _NIBBLES = np.uint64(0x3333333333333333)
 _BYTES = np.uint64(0x0F0F0F0F0F0F0F0F)
 _SUM = np.uint64(0x0101010101010101)
-_compiled = numba.njit(cache=True, nogil=True)
+
+
+def _decorator() -> Any:
+    """Return what compiles; with a cache on the disk, unless there is no place to write one."""
+    try:
+        numba.njit(cache=True)(lambda: None)
+    except RuntimeError:
+        return numba.njit(nogil=True)
+    return numba.njit(cache=True, nogil=True)
+
+
+_compiled = _decorator()
 
 
 @_compiled
