@@ -68,7 +68,7 @@ def cli() -> None:
     \b
     Exit codes: 0 done, or clean · 1 reserved works found (check) · 2 done, but some items
     could not be checked or read · 3 the call, the input or the registry was at fault ·
-    4 nothing written, because nothing was left.
+    4 nothing written, because nothing was left or you said no.
     """
 
 
@@ -83,7 +83,7 @@ def main() -> None:
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped; nothing half-written was left behind", err=True)
+        click.echo("stopped", err=True)
         code = 130
     except click.ClickException as error:
         error.show()

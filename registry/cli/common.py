@@ -1,7 +1,8 @@
 """What the commands share: which registry to ask, output for people and machines, and exit codes.
 
 Exit codes: 0 done, or clean; 1 reserved works found (``check``); 2 done, but some items could not be checked
-or read; 3 the call, the input or the registry was at fault; 4 nothing written, because nothing was left.
+or read; 3 the call, the input or the registry was at fault; 4 nothing written, because nothing was left or
+you said no.
 """
 
 import json

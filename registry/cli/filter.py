@@ -118,7 +118,7 @@ def filter_(
         print_summary(summary, dry_run=dry_run)
     else:
         _emit(summary, output)
-    if not summary.written.samples:
+    if not summary.written.samples or _declined(summary, dry_run=dry_run):
         ctx.exit(NOTHING)
     ctx.exit(INCOMPLETE if summary.errors else CLEAN)
 
@@ -146,6 +146,8 @@ def print_summary(summary: FilterSummary, *, dry_run: bool = False) -> None:
     )
     if dry_run:
         out.print("A dry run: nothing was written.")
+    elif _declined(summary, dry_run=dry_run):
+        out.print("Nothing was written, as you said.")
     elif summary.target is None:
         out.print("Nothing would be left, so no output was written.")
     else:
@@ -174,10 +176,15 @@ def _progress(bar: Bar, *, yes: bool) -> Progress:
         # Pictures count when they are hashed, rows without one when they are judged.
         bar.advance(sum(verdict.sample.path is None for verdict in verdicts))
 
-    return Progress(begin=begin, tick=bar.advance, judged=judged, confirm=_asking(yes=yes))
+    return Progress(begin=begin, tick=bar.advance, judged=judged, confirm=_asking(bar, yes=yes))
 
 
-def _asking(*, yes: bool) -> Callable[[FilterSummary], bool]:
+def _declined(summary: FilterSummary, *, dry_run: bool) -> bool:
+    """Say whether the answer before writing was no: then there is not even an account."""
+    return summary.account is None and not dry_run
+
+
+def _asking(bar: Bar, *, yes: bool) -> Callable[[FilterSummary], bool]:
     """Before strict mode leaves out what nobody has spoken of: say how many, and ask on a terminal."""
 
     def confirm(summary: FilterSummary) -> bool:
@@ -187,6 +194,7 @@ def _asking(*, yes: bool) -> Callable[[FilterSummary], bool]:
         click.echo(f"strict mode: no record of {counted(unknown, 'sample')}, to be left out", err=True)
         if yes or not sys.stdin.isatty():
             return True
+        bar.progress.stop()  # It would write over the question.
         return click.confirm("Go on?", err=True)
 
     return confirm

@@ -20,11 +20,10 @@ from registry.cli.common import (
     registry_options,
     workers_option,
 )
-from registry.client import RegistryClient
 from registry.client.formats.folder import pictures_below
 from registry.client.lodging import Lodged, lodge, work_of
 from registry.client.pictures import default_workers, hash_files
-from registry.errors import CaveatError, InputError
+from registry.errors import InputError
 from registry.preference import Preference, Use
 from registry.urls import canonicalize_url, registered_domain, url_rule
 
@@ -97,6 +96,7 @@ def register(
     """
     if not targets and csv_file is None:
         raise click.UsageError("Name at least one picture, folder, URL or domain, or a list with --csv.")
+    clients = registries(registry_urls, key)
     found = _sorted(targets)
     if csv_file is not None:
         found.works += _listed(csv_file)
@@ -113,13 +113,14 @@ def register(
     }
     if not works and not found.rules:
         raise InputError("none of the pictures can be read, so nothing was lodged")
-    lodged = [_lodge(client, reservation, works) for client in registries(registry_urls, key)]
-    if output == "json":
-        wires = [asdict(one) for one in lodged]
-        emit_json({"reservations": wires, "not_lodged": [{"path": str(p), "reason": w} for p, w in errors]})
-    else:
-        for one in lodged:
-            _tell(one, works)
+    lodged: list[Lodged] = []
+    try:
+        for client in clients:
+            lodged.append(Lodged(client.url))
+            lodge(client, reservation, works, lodged[-1])
+    finally:
+        # What was acknowledged is told whatever comes after it: its name is needed to take it back.
+        _tell_all([one for one in lodged if one.id], works, errors, output)
     ctx.exit(INCOMPLETE if errors else CLEAN)
 
 
@@ -203,15 +204,20 @@ def _hashed(files: Sequence[Path], workers: int, errors: list[tuple[Path, str]])
     return works
 
 
-def _lodge(client: RegistryClient, reservation: dict[str, Any], works: list[dict[str, Any]]) -> Lodged:
-    done = Lodged(client.url)
-    try:
-        return lodge(client, reservation, works, done)
-    except (CaveatError, KeyboardInterrupt):
-        if done.id:
-            stands = f"{counted(done.works, 'work')} stand in reservation {done.id}; the others do not"
-            click.echo(stands, err=True)
-        raise
+def _tell_all(
+    lodged: Sequence[Lodged],
+    works: Sequence[dict[str, Any]],
+    errors: Sequence[tuple[Path, str]],
+    output: str,
+) -> None:
+    if output == "json":
+        wires = [asdict(one) for one in lodged]
+        emit_json({"reservations": wires, "not_lodged": [{"path": str(p), "reason": w} for p, w in errors]})
+        return
+    for one in lodged:
+        _tell(one, works)
+        if one.works < len(works):
+            click.echo(f"  the other {counted(len(works) - one.works, 'work')} are not lodged", err=True)
 
 
 def _tell(done: Lodged, works: Sequence[dict[str, Any]]) -> None:

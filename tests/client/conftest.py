@@ -330,13 +330,12 @@ def command(tmp_path: Path) -> Callable[..., Any]:
         environment |= {"HOME": str(home), "COLUMNS": "200", **options.pop("env", {})}
         return subprocess.Popen(
             [CAVEAT, *map(str, words)],
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
             env=environment,
-            **{"cwd": tmp_path, **options},
+            **{"cwd": tmp_path, "stdin": subprocess.DEVNULL, **options},
         )
 
     return start
