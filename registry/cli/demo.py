@@ -44,8 +44,8 @@ def demo(out: Path) -> None:
     copies = sum(ingredient.is_copy for ingredient in story.ingredients)
     people.print(
         f"\n[bold]{summary.counts[Action.REMOVE]} of {copies} copies found and left out[/], with"
-        f" {len(summary.written.left_out)} captions and caches of theirs;"
-        f" {summary.written.samples} pictures stand in {escape(str(summary.target))}.",
+        f" {len(summary.left_out)} captions and caches of theirs;"
+        f" {summary.kept} pictures stand in {escape(str(summary.target))}.",
         soft_wrap=True,
     )
     if summary.account is not None:

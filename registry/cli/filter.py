@@ -118,7 +118,7 @@ def filter_(
         print_summary(summary, dry_run=dry_run)
     else:
         _emit(summary, output)
-    if not summary.written.samples or _declined(summary, dry_run=dry_run):
+    if not summary.kept or _declined(summary, dry_run=dry_run):
         ctx.exit(NOTHING)
     ctx.exit(INCOMPLETE if summary.errors else CLEAN)
 
@@ -137,10 +137,10 @@ def print_summary(summary: FilterSummary, *, dry_run: bool = False) -> None:
         out.print(_table(summary.notable[:_SHOWN]))
     if len(summary.notable) > _SHOWN:
         out.print(f"… and {len(summary.notable) - _SHOWN:,} more, in the report")
-    gone = len(summary.written.left_out)
+    gone = len(summary.left_out)
     theirs = f" with {counted(gone, 'file')} of theirs" if gone else ""
     out.print(
-        f"[bold]{summary.written.samples:,} kept[/], {summary.counts[Action.REMOVE]:,} removed{theirs}, "
+        f"[bold]{summary.kept:,} kept[/], {summary.counts[Action.REMOVE]:,} removed{theirs}, "
         f"{summary.counts[Action.REVIEW]:,} to look at, {summary.errors:,} set aside; "
         f"of {summary.counts['unknown']:,} nobody has said anything."
     )

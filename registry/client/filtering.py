@@ -6,12 +6,12 @@ tables ``decisions/00000.parquet`` with the removed rows and ``decisions/00000.k
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from registry.client.decisions import write_decisions
-from registry.client.formats import Format, Sample, detect
+from registry.client.formats import Format, Plan, Sample, detect
 from registry.client.formats.files import appearing
 from registry.client.http import RegistryClient
 from registry.client.pictures import default_workers
@@ -24,6 +24,7 @@ from registry.preference import Action, Status
 __all__ = ["FilterSummary", "Progress", "account_folder", "filter_dataset"]
 
 _BATCH = 2000
+_LEAVING = (Action.REMOVE, Action.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,6 @@ def filter_dataset(
         )
         if stop_on_error:
             _stop_at_fault(judged)
-        _count(judged, summary)
         verdicts += judged
         progress.judged(judged)
     _write(dataset, verdicts, summary, progress)
@@ -95,8 +95,11 @@ def account_folder(target: Path) -> Path:
 
 
 def _write(dataset: Format, verdicts: list[Verdict], summary: FilterSummary, progress: Progress) -> None:
-    dropped = {v.sample.key: v.reason for v in verdicts if v.action in (Action.REMOVE, Action.ERROR)}
-    summary.written = dataset.plan(dropped)
+    plan = dataset.plan({v.sample.key: v.reason for v in verdicts if v.action in _LEAVING})
+    verdicts = [_with_others(verdict, plan) for verdict in verdicts]
+    _count(verdicts, summary)
+    summary.kept = sum(verdict.action not in _LEAVING for verdict in verdicts)
+    summary.left_out = plan.left_out
     target = summary.target
     if target is None:
         return
@@ -104,14 +107,14 @@ def _write(dataset: Format, verdicts: list[Verdict], summary: FilterSummary, pro
         summary.target = None
         return
     summary.account = account_folder(target)
-    if not summary.written.samples:
+    if not summary.kept:
         summary.target = None
     try:
         # The account appears first: an output without it would be a claim without its reasons.
         places = [place for place in (summary.account, summary.target) if place is not None]
         with appearing(*places) as (account, *output):
             if output:
-                dataset.write(output[0], dropped, _digests(verdicts))
+                dataset.write(output[0], plan, _digests(verdicts))
             account.mkdir()
             write_decisions(account, verdicts, is_table=dataset.is_table)
             write_report(account / "report.html", summary)
@@ -120,6 +123,15 @@ def _write(dataset: Format, verdicts: list[Verdict], summary: FilterSummary, pro
             f"{error.filename or target}: {error.strerror or error}; nothing was written",
             hint="Check the place and its free space, then run the same command again.",
         ) from error
+
+
+def _with_others(verdict: Verdict, plan: Plan) -> Verdict:
+    """Return the verdict of a sample that goes because of another: removed too, and it says so."""
+    if verdict.action in _LEAVING or verdict.sample.key not in plan.gone:
+        return verdict
+    return replace(
+        verdict, action=Action.REMOVE, reason=f"Goes with another: {plan.gone[verdict.sample.key]}."
+    )
 
 
 def _digests(verdicts: list[Verdict]) -> dict[str, bytes]:
@@ -156,7 +168,7 @@ def _count(verdicts: Sequence[Verdict], summary: FilterSummary) -> None:
         if decision is not None and verdict.status is Status.OK and decision.matched_by is None:
             summary.counts["unknown"] += 1
         if verdict.action is Action.REMOVE and decision is not None:
-            summary.reasons[decision.matched_by or "unknown"] += 1
+            summary.reasons[verdict.cause] += 1
         if verdict.action is not Action.KEEP or (decision is not None and decision.matched_by is not None):
             summary.notable.append(verdict)
 

@@ -36,6 +36,7 @@ _KINDS = {
     "pdq": "a copy",
     "phash": "a possible copy",
     "unknown": "no record (strict mode)",
+    "another": "goes with another",
 }
 
 
@@ -82,7 +83,7 @@ def _registry(url: str, seq: int | None) -> str:
 
 def _tiles(summary: FilterSummary) -> str:
     tiles = [
-        ("kept", "kept", summary.written.samples),
+        ("kept", "kept", summary.kept),
         ("removed", "removed", summary.counts[Action.REMOVE]),
         ("review", "to look at", summary.counts[Action.REVIEW]),
         ("error", "set aside", summary.errors),
@@ -107,7 +108,7 @@ def _card(verdict: Verdict) -> str:
     decision = verdict.decision
     statements = decision.statements if decision is not None else ()
     name = html.escape(verdict.sample.name)
-    kind = _KINDS.get((decision.matched_by if decision else "") or "unknown", "")
+    kind = _KINDS[verdict.cause]
     badge = (
         f'<span class="badge">{kind}</span>' if decision is not None else '<span class="badge">error</span>'
     )
@@ -150,7 +151,7 @@ def _match(statement: Statement) -> str:
 
 
 def _left_out(summary: FilterSummary) -> str:
-    items = sorted(summary.written.left_out.items())
+    items = sorted(summary.left_out.items())
     if not items:
         return ""
     rows = "".join(

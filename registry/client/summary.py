@@ -1,11 +1,11 @@
 """What a filter run did, as a value: for the report, the command line and machines."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from registry.client.formats import Written
 from registry.client.verdicts import Rules, Verdict
 from registry.preference import Action
 
@@ -17,8 +17,10 @@ class FilterSummary:
     """What a run did.
 
     ``as_of_seq`` maps each registry to the earliest event up to which its answers hold; ``counts`` is by
-    action, and ``unknown`` for what nobody has spoken of; ``reasons`` counts the removed by kind of match;
-    ``notable`` are all verdicts but those that kept a sample of which nothing was said.
+    action, and ``unknown`` for what nobody has spoken of; ``reasons`` counts the removed by their cause;
+    ``kept`` is how many samples stand in the output, ``left_out`` the files beside samples that do not come
+    along, with the reason; ``notable`` are all verdicts but those that kept a sample of which nothing was
+    said.
     """
 
     source: Path
@@ -32,7 +34,8 @@ class FilterSummary:
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     notable: list[Verdict] = field(default_factory=list)
-    written: Written = field(default_factory=Written)
+    kept: int = 0
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def errors(self) -> int:
@@ -53,11 +56,11 @@ class FilterSummary:
             "registries": list(self.registries),
             "as_of_seq": self.as_of_seq,
             "samples": sum(self.counts[action] for action in Action),
-            "kept": self.written.samples,
+            "kept": self.kept,
             "removed": self.counts[Action.REMOVE],
             "review": self.counts[Action.REVIEW],
             "errors": self.errors,
             "unknown": self.counts["unknown"],
             "removed_by": dict(self.reasons),
-            "left_out": self.written.left_out,
+            "left_out": dict(self.left_out),
         }

@@ -54,6 +54,13 @@ class Verdict:
     fingerprint: Fingerprint | None = None
     as_of_seq: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def cause(self) -> str:
+        """What removed or kept it: the kind of match, ``unknown`` without one, ``another`` sample's going."""
+        if self.decision is not None and self.decision.action is not self.action:
+            return "another"
+        return (self.decision.matched_by if self.decision else None) or "unknown"
+
     def to_wire(self) -> dict[str, Any]:
         """Return the line of ``decisions.jsonl``."""
         wire: dict[str, Any] = {

@@ -76,7 +76,7 @@ def test_what_cannot_be_read_is_set_aside_with_its_reason_and_the_rest_is_writte
     wanted = {name: text for name, (_, text) in BAD.items()} | {"gone.png": "cannot be read: No such file"}
     wanted |= {"caption.png": "its caption caption.txt is not UTF-8: byte 3"}
     assert {name: reason for name, reason in says.items() if wanted[name] not in reason} == {}
-    assert summary.written.left_out.keys() == {"cut.txt", "caption.txt"}
+    assert summary.left_out.keys() == {"cut.txt", "caption.txt"}
 
 
 def test_a_picture_that_the_system_will_not_read_is_set_aside(tmp_path, kit, run, monkeypatch):

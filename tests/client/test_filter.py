@@ -141,17 +141,26 @@ def test_decisions_are_one_canonical_line_a_sample(folder_run):
     for wire in wires:
         assert (wire["status"] == "ok") == ("preference" in wire)
         assert wire["reason"]
-        if wire["action"] == "remove":
+        if wire["reason"].startswith("Goes with another: "):
+            assert (wire["action"], wire["preference"]) == ("remove", "unknown")
+        elif wire["action"] == "remove":
             assert wire["preference"] == "reserved"
             assert wire["statements"][0]["registry"] == folder_run.summary.registries[0]
             assert wire["match"]["kind"]
+
+
+def test_a_sample_stands_in_the_output_exactly_when_the_decisions_keep_it(folder_run, kit):
+    wires = [json.loads(line) for line in lines(folder_run)]
+    kept = {wire["path"] for wire in wires if wire["action"] in ("keep", "review")}
+    assert kept == {wire["path"] for wire in wires} & kit.tree(folder_run.target).keys()
+    assert len(kept) == folder_run.summary.kept
 
 
 def test_what_went_and_why_is_told_of_every_file_that_is_not_in_the_output(folder_run, kit):
     decided = {
         wire["path"] for wire in map(json.loads, lines(folder_run)) if wire["action"] in ("remove", "error")
     }
-    left_out = folder_run.summary.written.left_out
+    left_out = folder_run.summary.left_out
     gone = folder_run.before.keys() - kit.tree(folder_run.target).keys()
     assert gone - decided - left_out.keys() == set()
     assert all(left_out.values())
@@ -178,7 +187,7 @@ def test_the_keep_bitmap_and_the_removed_rows_tell_the_same(table_run):
     rows = pq.read_table(table_run.account / "decisions/00000.parquet").to_pylist()
     assert np.flatnonzero(bits[:samples] == 0).tolist() == [row["row"] for row in rows]
     assert not bits[samples:].any()
-    assert bits.sum() == table_run.summary.written.samples
+    assert bits.sum() == table_run.summary.kept
     for row in rows:
         reserved = (urlsplit(row["url"] or "").hostname or "").endswith("gallery.example")
         assert row["action"] == ("remove" if reserved else "error")
@@ -276,7 +285,7 @@ def test_a_loose_list_that_names_a_removed_work_does_not_come_along(filter_, tmp
     }
     summary = filter_(kit.plant(tmp_path / "set", files))
     assert kit.tree(tmp_path / "clean").keys() == {"10_x/b.png", "other.json"}
-    assert summary.written.left_out.keys() == lists.keys()
+    assert summary.left_out.keys() == lists.keys()
 
 
 # Modes and switches.
@@ -309,7 +318,7 @@ def test_strict_mode_leaves_out_what_nobody_has_spoken_of(small, filter_, tmp_pa
 def test_when_nothing_is_left_the_account_is_written_and_no_output(filter_, kit, copies, tmp_path):
     source = kit.plant(tmp_path / "set", {"b.jpg": copies["same"], "b.txt": "B"})
     summary = filter_(source)
-    assert (summary.target, summary.written.samples) == (None, 0)
+    assert (summary.target, summary.kept) == (None, 0)
     assert kit.leftovers(tmp_path, "set") == {"clean.caveat"}
     assert kit.tree(tmp_path / "clean.caveat").keys() == {"decisions.jsonl", "report.html"}
 
@@ -342,8 +351,8 @@ def test_a_use_that_nobody_reserved_takes_nothing_out(small, filter_, tmp_path, 
 
 def test_a_dry_run_counts_and_writes_nothing(small, filter_, tmp_path, kit):
     summary = filter_(small, dry_run=True)
-    assert (summary.written.samples, summary.counts[Action.REMOVE]) == (1, 1)
-    assert summary.written.left_out.keys() == {"b.txt"}
+    assert (summary.kept, summary.counts[Action.REMOVE]) == (1, 1)
+    assert summary.left_out.keys() == {"b.txt"}
     assert kit.leftovers(tmp_path, "set") == set()
 
 

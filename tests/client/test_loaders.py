@@ -75,4 +75,4 @@ def test_csv_loads_the_kept_rows(run_of, datasets, tmp_path, name, separator):
     loaded = datasets.load_dataset(
         "csv", data_files=str(run.target), split="train", cache_dir=str(tmp_path), sep=separator
     )
-    assert len(loaded) == run.summary.written.samples
+    assert len(loaded) == run.summary.kept

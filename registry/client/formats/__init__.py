@@ -7,14 +7,14 @@ with captions, kohya, imagefolder) and ``table`` (CSV, TSV, parquet of URLs).
 import re
 from pathlib import Path, PurePosixPath
 
-from registry.client.formats.base import Format, Sample, Written
+from registry.client.formats.base import Format, Plan, Sample
 from registry.client.formats.folder import PictureFolder, walk
 from registry.client.formats.metadata import METADATA_NAMES
 from registry.client.formats.table import DELIMITERS, CsvTable, ParquetTable
 from registry.client.pictures import PICTURE_SUFFIXES
 from registry.errors import FormatError
 
-__all__ = ["FORMATS", "Format", "Sample", "Written", "detect"]
+__all__ = ["FORMATS", "Format", "Plan", "Sample", "detect"]
 
 FORMATS = {
     "folder": "a folder of pictures, captions beside them under the same stem",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Format", "Sample", "Written"]
+__all__ = ["Format", "Plan", "Sample"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +30,17 @@ class Sample:
         return self.urls[0] if self.urls else f"row {self.key}"
 
 
-@dataclass(slots=True)
-class Written:
-    """What writing did: how many samples stand in the output, and which files went with removed ones.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a dataset loses when some samples go.
 
-    ``left_out`` maps a path below the source to the reason.
+    ``gone`` maps the key of each sample that does to the reason, those included that go because of others,
+    and the files that only their rows name; ``left_out`` maps every file beside the samples that does not
+    come along, or not whole, to the reason (paths below the source).
     """
 
-    samples: int = 0
-    left_out: dict[str, str] = field(default_factory=dict)
+    gone: Mapping[str, str]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 class Format(Protocol):
@@ -56,12 +58,12 @@ class Format(Protocol):
     def samples(self) -> Iterator[Sample]:
         """Yield every sample, in a stable order."""
 
-    def write(self, target: Path, dropped: Mapping[str, str], digests: Mapping[str, bytes]) -> Written:
-        """Write the dataset to ``target``, which does not exist, without the samples in ``dropped``.
+    def plan(self, dropped: Mapping[str, str]) -> Plan:
+        """Say what goes when the samples in ``dropped`` (key → reason) do."""
 
-        ``dropped`` maps key → reason. ``digests`` maps key → SHA-256 of the file that was checked: a file
-        that has changed since raises :class:`DatasetError`. The source is never touched.
+    def write(self, target: Path, plan: Plan, digests: Mapping[str, bytes]) -> None:
+        """Write the dataset to ``target``, which does not exist, without what ``plan`` says.
+
+        ``digests`` maps key → SHA-256 of the file that was checked: a file that has changed since raises
+        :class:`DatasetError`. The source is never touched.
         """
-
-    def plan(self, dropped: Mapping[str, str]) -> Written:
-        """Say what :meth:`write` would do, and write nothing."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from registry.client.formats.base import Sample, Written
+from registry.client.formats.base import Plan, Sample
 from registry.client.formats.files import copy_file
 from registry.client.formats.metadata import METADATA_NAMES, Metadata, MetadataRow, read_metadata
 from registry.client.formats.sidefiles import Layout, arrange
@@ -84,37 +84,34 @@ class PictureFolder:
         for path in sorted({file for row in self._rows for file in row.files} - there):
             yield Sample(path, urls=urls.get(path, ()), fault="named in the metadata, but not there")
 
-    def plan(self, dropped: Mapping[str, str]) -> Written:
-        """Say what would be left out when ``dropped`` goes."""
+    def plan(self, dropped: Mapping[str, str]) -> Plan:
+        """Say which pictures, captions, caches, lists and rows go when ``dropped`` do."""
         gone = self._gone(dropped)
-        left_out = {path: reason for path, reason in gone.items() if path not in dropped}
-        left_out |= {path: why for path, why in self.layout.losses(gone).items() if path not in dropped}
+        samples = {*dropped, *self.layout.pictures}
+        left_out = {path: why for path, why in gone.items() if path not in samples}
+        left_out |= {path: why for path, why in self.layout.losses(gone).items() if path not in samples}
         left_out |= self._lists_of(gone)
         for meta in self.metadata:
-            lost = sum(not set(row.files).isdisjoint(gone) for row in meta.rows)
+            lost = sum(not gone.keys().isdisjoint(row.files) for row in meta.rows)
             if lost:
                 left_out[meta.path] = f"{lost} of {len(meta.rows)} rows"
-        kept = [path for path in self.layout.pictures if path not in gone]
-        return Written(len(kept), left_out)
+        return Plan(gone, left_out)
 
-    def write(self, target: Path, dropped: Mapping[str, str], digests: Mapping[str, bytes]) -> Written:
-        """Copy everything to ``target`` but ``dropped`` and what goes with it."""
-        planned = self.plan(dropped)
-        gone = self._gone(dropped)
+    def write(self, target: Path, plan: Plan, digests: Mapping[str, bytes]) -> None:
+        """Copy everything to ``target`` but what goes."""
         target.mkdir(parents=True)
         for path in self.layout.pictures:
-            if path not in gone:
+            if path not in plan.gone:
                 copy_file(self.root / path, target / path, digests[path])
         caches = self.layout.derived.keys() - set(self.layout.pictures)
         for path in (*self.layout.shared, *sorted(caches), *self.layout.plain):
-            if path not in planned.left_out:
+            if path not in plan.left_out:
                 copy_file(self.root / path, target / path)
         for meta in self.metadata:
-            text = meta.without(frozenset(gone))
+            text = meta.without(frozenset(plan.gone))
             if text is not None:
                 (target / meta.path).parent.mkdir(parents=True, exist_ok=True)
                 (target / meta.path).write_bytes(text.encode())
-        return planned
 
     def _gone(self, dropped: Mapping[str, str]) -> dict[str, str]:
         """Return ``dropped`` with the pictures and row files that go with them, until nothing changes."""

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from registry.client.formats.base import Sample, Written
+from registry.client.formats.base import Plan, Sample
 from registry.client.formats.metadata import csv_rows, url_columns
 from registry.errors import DatasetError, FormatError
 
@@ -56,20 +56,17 @@ class CsvTable:
         for number, (values, _) in enumerate(self._body()):
             yield _row_sample(number, (values[at] for at in self._columns if at < len(values)))
 
-    def plan(self, dropped: Mapping[str, str]) -> Written:
-        """Count the rows that would stay."""
-        return Written(sum(str(number) not in dropped for number, _ in enumerate(self._body())))
+    def plan(self, dropped: Mapping[str, str]) -> Plan:
+        """Let each row go alone."""
+        return Plan(dropped)
 
-    def write(self, target: Path, dropped: Mapping[str, str], digests: Mapping[str, bytes]) -> Written:
+    def write(self, target: Path, plan: Plan, digests: Mapping[str, bytes]) -> None:
         """Write header and kept rows as they were."""
-        written = Written()
         with target.open("w", encoding="utf-8", newline="") as out:
             out.write(self._head)
             for number, (_, raw) in enumerate(self._body()):
-                if str(number) not in dropped:
+                if str(number) not in plan.gone:
                     out.write(raw)
-                    written.samples += 1
-        return written
 
     def _body(self) -> Iterator[tuple[list[str], str]]:
         rows = self._rows()
@@ -116,26 +113,22 @@ class ParquetTable:
                     yield _row_sample(number, values)
                     number += 1
 
-    def plan(self, dropped: Mapping[str, str]) -> Written:
-        """Count the rows that would stay."""
-        _, parquet = pyarrow_modules()
-        with parquet.ParquetFile(self.path) as file:
-            return Written(file.metadata.num_rows - len(dropped))
+    def plan(self, dropped: Mapping[str, str]) -> Plan:
+        """Let each row go alone."""
+        return Plan(dropped)
 
-    def write(self, target: Path, dropped: Mapping[str, str], digests: Mapping[str, bytes]) -> Written:
+    def write(self, target: Path, plan: Plan, digests: Mapping[str, bytes]) -> None:
         """Write the kept rows, a row group at a time, under the schema of the source."""
         arrow, parquet = pyarrow_modules()
-        written, number = Written(), 0
+        number = 0
         with parquet.ParquetFile(self.path) as file, parquet.ParquetWriter(target, file.schema_arrow) as out:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group)
-                mask = [str(number + row) not in dropped for row in range(table.num_rows)]
+                mask = [str(number + row) not in plan.gone for row in range(table.num_rows)]
                 number += table.num_rows
                 kept = table.filter(arrow.array(mask, arrow.bool_()))
-                written.samples += kept.num_rows
                 if kept.num_rows:
                     out.write_table(kept)
-        return written
 
 
 def _row_sample(number: int, values: Iterable[object]) -> Sample:
