@@ -95,6 +95,11 @@ class Action(StrEnum):
     REVIEW = "review"
     ERROR = "error"
 
+    @property
+    def stays(self) -> bool:
+        """Whether the sample stands in the output; nothing but these two words keeps one."""
+        return self in (Action.KEEP, Action.REVIEW)
+
 
 class State(StrEnum):
     """How a record stands."""

@@ -13,11 +13,8 @@ import rfc8785
 
 from registry.client.formats.table import pyarrow_modules
 from registry.client.verdicts import Verdict
-from registry.preference import Action
 
 __all__ = ["write_decisions"]
-
-_KEPT = (Action.KEEP, Action.REVIEW)
 
 
 def write_decisions(folder: Path, verdicts: Iterable[Verdict], *, is_table: bool) -> None:
@@ -33,7 +30,7 @@ def write_decisions(folder: Path, verdicts: Iterable[Verdict], *, is_table: bool
 def _write_table(folder: Path, verdicts: list[Verdict]) -> None:
     arrow, parquet = pyarrow_modules()
     folder.mkdir()
-    gone = [v for v in verdicts if v.action not in _KEPT]
+    gone = [v for v in verdicts if not v.action.stays]
     wires = [v.to_wire() for v in gone]
     table = arrow.table(
         {
@@ -52,5 +49,5 @@ def _write_table(folder: Path, verdicts: list[Verdict]) -> None:
         }
     )
     parquet.write_table(table, folder / "00000.parquet")
-    kept = np.array([v.action in _KEPT for v in verdicts], np.bool_)
+    kept = np.array([v.action.stays for v in verdicts], np.bool_)
     (folder / "00000.keep").write_bytes(np.packbits(kept).tobytes())

@@ -24,7 +24,6 @@ from registry.preference import Action, Status
 __all__ = ["FilterSummary", "Progress", "account_folder", "filter_dataset"]
 
 _BATCH = 2000
-_LEAVING = (Action.REMOVE, Action.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +94,10 @@ def account_folder(target: Path) -> Path:
 
 
 def _write(dataset: Format, verdicts: list[Verdict], summary: FilterSummary, progress: Progress) -> None:
-    plan = dataset.plan({v.sample.key: v.reason for v in verdicts if v.action in _LEAVING})
+    plan = dataset.plan({v.sample.key: v.reason for v in verdicts if not v.action.stays})
     verdicts = [_with_others(verdict, plan) for verdict in verdicts]
     _count(verdicts, summary)
-    summary.kept = sum(verdict.action not in _LEAVING for verdict in verdicts)
+    summary.kept = sum(verdict.action.stays for verdict in verdicts)
     summary.left_out = plan.left_out
     target = summary.target
     if target is None:
@@ -127,7 +126,7 @@ def _write(dataset: Format, verdicts: list[Verdict], summary: FilterSummary, pro
 
 def _with_others(verdict: Verdict, plan: Plan) -> Verdict:
     """Return the verdict of a sample that goes because of another: removed too, and it says so."""
-    if verdict.action in _LEAVING or verdict.sample.key not in plan.gone:
+    if not verdict.action.stays or verdict.sample.key not in plan.gone:
         return verdict
     return replace(
         verdict, action=Action.REMOVE, reason=f"Goes with another: {plan.gone[verdict.sample.key]}."
