@@ -5,7 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-postgres test-install check bench docs lock clean
+ORACLE := $(VENV)/.oracle
+PEERS  := $(VENV)/.peers
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+.PHONY: help setup demo serve test test-postgres test-install test-oracle check bench bench-full bench-recall docs lock clean
 
 help: ## list the chores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -16,8 +19,18 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Caveat needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Name another: make PYTHON=python3.12 …"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "python3 cannot make virtual environments here; on Debian: apt-get install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) --require-hashes -r constraints.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The reference of PDQ comes as a source distribution only.
+$(ORACLE): $(STAMP) constraints-oracle.txt
+	@command -v g++ >/dev/null || { echo "The reference of PDQ is built with a C++ compiler; on Debian: apt-get install g++"; exit 1; }
+	$(PIP) --require-hashes --no-deps --no-build-isolation -r constraints-oracle.txt
+	@touch $@
+
+$(PEERS): $(ORACLE) constraints-bench.txt
+	$(PIP) --require-hashes -r constraints-bench.txt
 	@touch $@
 
 demo: $(STAMP) ## the whole story on real pictures, with a report to open
@@ -35,14 +48,24 @@ test-postgres: $(STAMP) ## the store and the service on PostgreSQL (Debian's, or
 test-install: $(STAMP) ## each installation by itself: the light client, then each extra that is in use
 	$(BIN)/python tests/install_alone.py
 
+test-oracle: $(ORACLE) ## PDQ bit for bit against its reference, built here (wants g++)
+	$(BIN)/python -m pytest -q tests/core/oracle
+
 check: $(STAMP) ## lint, types, layers, sizes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: $(STAMP) ## speed beside the peers, as ratios of one run
-	$(BIN)/python tests/bench/run.py
+bench: $(PEERS) ## speed beside the peers, as ratios of one run: 10 million hashes, minutes
+	$(BIN)/python tests/with_postgres.py $(BIN)/python tests/bench/run.py
+
+bench-full: $(PEERS) ## the same with 80 million hashes: half an hour, 16 GB of memory, 12 GB of disk
+	$(BIN)/python tests/with_postgres.py $(BIN)/python tests/bench/run.py --full
+
+bench-recall: $(PEERS) ## how many copies are found, on pictures from Debian's packages
+	$(BIN)/python tests/bench/corpus.py
+	$(BIN)/python tests/bench/recall.py
 
 docs: $(STAMP) ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
@@ -51,6 +74,10 @@ docs: $(STAMP) ## the documentation, in docs/_build/html
 lock: ## refresh constraints.txt (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --upgrade --exclude-newer 2026-11-07 --extra server --extra parquet --extra fast --group dev --group docs pyproject.toml -o constraints.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --no-deps --exclude-newer 2026-11-07 --group oracle -o constraints-oracle.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --upgrade --exclude-newer 2026-11-07 --constraint constraints.txt --group bench -o constraints-bench.txt
 
 clean: ## remove what the chores made
 	rm -rf $(VENV) build dist docs/_build caveat-demo .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

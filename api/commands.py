@@ -3,8 +3,10 @@
 They reach the command line through an entry point, so that the client needs none of this.
 """
 
+import contextlib
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -15,13 +17,16 @@ import click
 
 from api.keys import create_key, parse_scopes
 from api.settings import Settings, settings_from
+from registry.builder import Builder
 from registry.errors import CaveatError, NotFoundError, SettingsError
+from registry.index_folder import IndexFolder, Part
 from registry.migrations import migrate
 from registry.store import Store, principals
 from registry.store.engine import SAFE_SQLITE, is_multiprocess_safe, sqlite_version
 
 __all__ = ["api_keys", "db", "serve"]
 
+_LOOK_AGAIN_SECONDS = 5
 _DATA = click.option(
     "--data", type=click.Path(file_okay=False, path_type=Path), help="Folder of the embedded database."
 )
@@ -99,7 +104,19 @@ def serve(
             err=True,
         )
         workers = 1
+    _start_builder(settings)
     _serve_gunicorn(settings, f"{host}:{port}", workers, threads)
+
+
+def _start_builder(settings: Settings) -> None:
+    """Start the process that writes index files; it ends with this one."""
+    if settings.index is None:
+        return
+    environment = {**os.environ, "CAVEAT_STOP_WITH_PARENT": "1", "CAVEAT_INDEX": str(settings.index)}
+    environment |= {"CAVEAT_DATABASE": settings.database}
+    environment.pop("CAVEAT_DATA", None)
+    command = [sys.executable, "-m", "api.commands", "db", "build-index", "--follow"]
+    subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)  # noqa: S603 - our own command
 
 
 def _serve_threaded(settings: Settings, host: str, port: int) -> None:
@@ -184,6 +201,45 @@ def db_init(data: Path | None, database: str | None) -> None:
 def db_migrate(data: Path | None, database: str | None) -> None:
     """Bring the tables to this version; safe to repeat."""
     _migrate(data, database)
+
+
+@db.command("build-index")
+@_DATA
+@_DATABASE
+@click.option("--follow", is_flag=True, help="Go on, and build whenever enough has come in.")
+def db_build_index(data: Path | None, database: str | None, follow: bool) -> None:
+    """Write the index files that the workers share; they are derived, and can be deleted at any time.
+
+    `caveat serve` runs this by itself. Where gunicorn is started in another way, run it with --follow beside
+    it, as one process a machine. The folder is DATA/index, or CAVEAT_INDEX.
+    """
+    settings = _settings(data, database)
+    if settings.index is None:
+        raise SettingsError("no folder for the index files is named", hint="Set CAVEAT_INDEX to one.")
+    builder = Builder(_existing(settings), IndexFolder(settings.index))
+    if not follow:
+        built = builder.build(least=1)
+        click.echo("nothing new to build" if built is None else f"built {_told(built)}")
+        return
+    _stop_with_parent()
+    with contextlib.suppress(KeyboardInterrupt):
+        _keep_building(builder)
+
+
+def _keep_building(builder: Builder) -> None:
+    while True:
+        try:
+            built = builder.build()
+        except CaveatError as error:
+            click.echo(f"index not built: {error.message}; trying again", err=True)
+        else:
+            if built is not None:
+                click.echo(f"index: {_told(built)}", err=True)
+        time.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def _told(part: Part) -> str:
+    return f"{part.file}: {part.size:,} keys and hashes, events {part.after + 1} to {part.upto}"
 
 
 def _migrate(data: Path | None, database: str | None) -> None:

@@ -16,6 +16,8 @@ class Settings:
 
     database: str
     """Address of the database: ``sqlite:///…`` or ``postgresql://…`` (``CAVEAT_DATABASE``)."""
+    index: Path | None = None
+    """Folder of the index files, on a local disk; without one, each worker holds the whole index itself."""
     key_environment: str = "live"
     """The middle of new API keys, ``cav_live_…``; ``test`` for trial installations."""
     max_items: int = 10_000
@@ -43,11 +45,20 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         raise SettingsError(f"CAVEAT_KEY_ENVIRONMENT: expected letters, got {key_environment!r}")
     return Settings(
         database=database or database_url(Path(folder)),
+        index=_index_folder(environment, folder),
         key_environment=key_environment,
         max_items=_positive(environment, "CAVEAT_MAX_ITEMS", 10_000),
         max_urls=_positive(environment, "CAVEAT_MAX_URLS", 100_000),
         max_body_bytes=_positive(environment, "CAVEAT_MAX_BODY_BYTES", 64 * 1024 * 1024),
     )
+
+
+def _index_folder(environment: Mapping[str, str], folder: str) -> Path | None:
+    """Return the folder that is named; beside an embedded database there is always one."""
+    named = environment.get("CAVEAT_INDEX", "")
+    if named:
+        return Path(named)
+    return Path(folder) / "index" if folder else None
 
 
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -8,6 +8,7 @@ from typing import cast
 from flask import Flask, current_app
 
 from api.settings import Settings
+from registry.index_folder import IndexFolder
 from registry.lookup import Lookup
 from registry.registrar import Registrar
 from registry.store import Store
@@ -31,7 +32,8 @@ def attach(app: Flask, settings: Settings, now: Callable[[], datetime] | None = 
     """Open the store of ``settings`` and hang everything on ``app``; connects at the first request."""
     store = Store.open(settings.database)
     clock = now or (lambda: datetime.now(UTC))
-    app.extensions[_NAME] = State(settings, store, Lookup(store), Registrar(store, clock))
+    folder = None if settings.index is None else IndexFolder(settings.index)
+    app.extensions[_NAME] = State(settings, store, Lookup(store, folder), Registrar(store, clock))
 
 
 def state() -> State:

@@ -22,6 +22,7 @@
         ├── PayloadTooLargeError    more than a request may hold
         ├── UnsupportedMediaTypeError  a body of another kind than is read
         ├── StaleIndexError         the read model could not catch up with the head
+        ├── SegmentError            an index file that is damaged, cut off or of another kind
         └── StorageError            the database cannot take the write now
             └── StorageFullError    no space left
 
@@ -46,6 +47,7 @@ __all__ = [
     "RegistryError",
     "RegistryRefusedError",
     "RegistryUnreachableError",
+    "SegmentError",
     "ServiceError",
     "SettingsError",
     "StaleIndexError",
@@ -158,6 +160,10 @@ class UnsupportedMediaTypeError(ServiceError):
 
 class StaleIndexError(ServiceError):
     """The read model could not catch up with the head, so nothing can be answered."""
+
+
+class SegmentError(ServiceError):
+    """An index file that is damaged, cut off, or of another kind; it is refused and rebuilt."""
 
 
 class StorageError(ServiceError):

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from registry import fast
 from registry.errors import InvalidFingerprintError
 from registry.pdq import HASH_BYTES, PdqHash, luma_of, pdq
 from registry.picture import Picture
@@ -69,6 +70,7 @@ _BORDER_SHARE = 0.98
 _BORDER_CHUNK = 16
 _MIN_TRIMMED = 64
 _PHASH_BYTES = 8
+_PHASH_SIDE = 256
 _HEX = re.compile(r"[0-9a-f]*", re.ASCII)
 
 
@@ -98,7 +100,7 @@ class Fingerprint:
 
 def registered_fingerprint(picture: Picture, data: bytes) -> Fingerprint:
     """Return what is registered of ``picture``, decoded at full scale from ``data``."""
-    whole, hashes = _windows(picture.rgb, "")
+    whole, hashes = _windows(picture.pixels, "")
     if picture.on_black is not None:
         hashes |= _windows(picture.on_black, "_black")[1]
     return _fingerprint(picture, data, whole.quality, _folded(hashes))
@@ -106,7 +108,7 @@ def registered_fingerprint(picture: Picture, data: bytes) -> Fingerprint:
 
 def query_fingerprint(picture: Picture, data: bytes) -> Fingerprint:
     """Return what is asked about ``picture``: the four forms."""
-    luma = luma_of(picture.rgb)
+    luma = luma_of(picture.pixels)
     whole = pdq(luma)
     trimmed = _trimmed(luma, whole)
     forms: dict[str, bytes] = {}
@@ -224,6 +226,8 @@ def _border(lines: NDArray[np.float32]) -> int:
         return 0
     ground = np.median(lines[0])
     limit = len(lines) // 2 + 1
+    if fast.kernels is not None:
+        return int(fast.kernels.pixels.border(lines[:limit], ground, _BORDER_TOLERANCE, _BORDER_SHARE))
     for start in range(0, limit, _BORDER_CHUNK):
         chunk = lines[start : min(start + _BORDER_CHUNK, limit)]
         plain = (np.abs(chunk - ground) <= _BORDER_TOLERANCE).mean(axis=1) >= _BORDER_SHARE
@@ -273,7 +277,11 @@ def _bit_count(bits: bytes) -> int:
 
 
 def _fingerprint(picture: Picture, data: bytes, quality: int, hashes: dict[str, bytes]) -> Fingerprint:
-    interchange = imagehash.phash(Image.fromarray(picture.rgb))
+    image = Image.fromarray(picture.pixels)
+    if picture.pixels.ndim == 2:
+        # A question may lose a bit or two of its pHash, and is asked in half the time.
+        image = image.reduce(max(1, min(image.size) // _PHASH_SIDE))
+    interchange = imagehash.phash(image)
     phash = np.packbits(np.asarray(interchange.hash, dtype=bool)).tobytes()
     return Fingerprint(VERSION, quality, phash, hashes, hashlib.sha256(data).digest())
 

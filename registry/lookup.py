@@ -1,9 +1,13 @@
 """The read model: every question is answered from an index that has caught up with the head.
 
-Each request reads the head H from the database first and applies the events up to H; if it cannot, the
+Each request reads the head H from the database first and takes in the events up to H; if it cannot, the
 answer is :class:`StaleIndexError`, never "nothing was said" (the ReadIndex rule). The answer carries
-``as_of_seq = H``. Rows keep their ``from_seq`` and ``to_seq`` in the index, so any earlier state can be
-asked for as well, and a search under way is not disturbed by rows that arrive meanwhile.
+``as_of_seq = H``. The index finds rows by their keys; whether a row held at H, or at the earlier event that
+was asked for, and what was said about it then, is read from the rows, which are never changed in place.
+
+The index is made of the segments in a folder, if there is one, and of what came after them. New segments are
+opened beside the work and take the place of the old index once they have caught up. A segment that is
+damaged, or not of this database, is refused, and its events are read from the database instead.
 
 Matching, for one item: its URL by every rule that covers it, its SHA-256, and its PDQ forms within the
 review radius of every registered window. Within the strict radius, and within the window's own, a match
@@ -12,42 +16,49 @@ review at most.
 """
 
 import json
+import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Row
 
-from registry.errors import InputError, StaleIndexError
+from registry.errors import InputError, SegmentError, StaleIndexError
 from registry.fingerprint import (
     MIN_QUALITY,
     PHASH_RADIUS,
+    REGISTERED_WINDOWS,
     REVIEW_RADIUS,
     STRICT_RADIUS,
     Fingerprint,
     hash_words,
     is_distinctive,
-    unpack_windows,
 )
-from registry.hamming import HammingIndex, Matches
-from registry.keys import KeySet
+from registry.index import FrozenIndex, Index, Near, Place
+from registry.index_folder import IndexFolder, Part
+from registry.keys import key_words
 from registry.preference import Match, Preference, Scope, State, Statement, Use
-from registry.store import Store, events, reservations
-from registry.urls import CanonicalUrl, RuleKind, candidate_keys
+from registry.store import Store, index_rows, reservations
+from registry.urlkeys import KINDS, url_keys
+from registry.urls import CanonicalUrl, RuleKind
 
-__all__ = ["Answer", "Lookup", "Question"]
+__all__ = ["MAX_NEAR", "Answer", "Lookup", "Question"]
+
+MAX_NEAR = 1_000
+"""Registered hashes near to one asked hash that are looked at; of more, the answer says so."""
 
 _SCOPES = {
-    RuleKind.EXACT: Scope.WORK,
-    RuleKind.PREFIX: Scope.PREFIX,
-    RuleKind.HOST: Scope.HOST,
-    RuleKind.DOMAIN: Scope.DOMAIN,
+    "prefix": Scope.PREFIX,
+    "host": Scope.HOST,
+    "domain": Scope.DOMAIN,
 }
 _URL_MATCHES = {kind: Match("url" if kind is RuleKind.EXACT else str(kind)) for kind in RuleKind}
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,60 +79,40 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The statements found for each question, in order, and the event up to which all of them hold."""
+    """The statements found for each question, in order, and the event up to which all of them hold.
+
+    ``incomplete`` names the questions that were near to so many works that not all were looked at.
+    """
 
     as_of_seq: int
     statements: list[list[Statement]]
-
-
-@dataclass(slots=True)
-class _Row:
-    """A work or a rule in the index; only ``to_seq`` ever changes, once."""
-
-    reservation: str
-    from_seq: int
-    to_seq: int | None
-    title: str = ""
-
-    def holds_at(self, seq: int) -> bool:
-        return self.from_seq <= seq and (self.to_seq is None or self.to_seq > seq)
-
-
-@dataclass(frozen=True, slots=True)
-class _Version:
-    from_seq: int
-    says: Mapping[Use, Preference]
-    values: Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class _Index:
-    """Everything that is derived from the events up to ``applied``; can be thrown away and rebuilt."""
-
-    applied: int = 0
-    rows: list[_Row] = field(default_factory=list)
-    numbers: dict[tuple[str, int, int], int] = field(default_factory=dict)
-    versions: dict[str, list[_Version]] = field(default_factory=dict)
-    rules: KeySet = field(default_factory=KeySet)
-    files: KeySet = field(default_factory=KeySet)
-    pdq: HammingIndex = field(default_factory=lambda: HammingIndex(4))
-    pdq_rows: list[tuple[int, str]] = field(default_factory=list)
-    phash: HammingIndex = field(default_factory=lambda: HammingIndex(1))
-    phash_rows: list[int] = field(default_factory=list)
+    incomplete: frozenset[int] = frozenset()
 
 
 _Found = dict[tuple[int, str], Match]
-"""By row and kind of match: how a row was found for one item."""
+"""By place and kind of match: how a row was found for one item."""
+
+
+@dataclass(slots=True)
+class _Reading:
+    """An index, and the event up to which it was filled."""
+
+    index: Index
+    applied: int
+    segments: dict[Part, FrozenIndex] = field(default_factory=dict)
 
 
 class Lookup:
     """Answers from one store; one instance a process, shared by its threads."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, folder: IndexFolder | None = None) -> None:
         self._store = store
-        self._index = _Index()
+        self._folder = folder
+        self._version: tuple[int, int] | None = None
+        self._reading: _Reading | None = None
         self._answered = 0
         self._lock = threading.Lock()
+        self._opening = threading.Lock()
 
     def catch_up(self) -> int:
         """Read the head, apply what is missing up to it, and return it.
@@ -131,9 +122,12 @@ class Lookup:
         """
         return self._caught_up()[0]
 
-    def ask(self, questions: Sequence[Question], as_of_seq: int | None = None) -> Answer:
+    def ask(
+        self, questions: Sequence[Question], as_of_seq: int | None = None, *, review: bool = True
+    ) -> Answer:
         """Find the statements about each question, as they hold at the head or at ``as_of_seq``.
 
+        Without ``review`` only matches that decide are looked for, which is faster in a large registry.
         Raises :class:`InputError` when ``as_of_seq`` lies in the future, and as :meth:`catch_up`.
         """
         head, index = self._caught_up()
@@ -141,13 +135,16 @@ class Lookup:
         if not 0 <= seq <= head:
             raise InputError(f"as_of_seq: asked as of event {seq}; the last one is {head}")
         found: list[_Found] = [{} for _ in questions]
-        for question, matches in zip(questions, found, strict=True):
-            _match_keys(index, question, matches)
-        _match_pdq(index, questions, found)
-        _match_phash(index, questions, found)
-        return Answer(seq, [_statements(index, matches, seq) for matches in found])
+        _match_files(index, questions, found)
+        _match_urls(index, questions, found)
+        incomplete = _match_pdq(index, questions, found, REVIEW_RADIUS if review else STRICT_RADIUS)
+        if review:
+            incomplete |= _match_phash(index, questions, found)
+        said = _Said.read(self._store, chain.from_iterable(found), seq)
+        statements = [said.about(*one) for one in zip(questions, found, strict=True)]
+        return Answer(seq, statements, frozenset(incomplete))
 
-    def _caught_up(self) -> tuple[int, _Index]:
+    def _caught_up(self) -> tuple[int, Index]:
         # The order matters: whatever was answered before this line, the head read after it cannot be older.
         before = self._answered
         head = self._store.head()
@@ -156,151 +153,115 @@ class Lookup:
                 f"the database is at event {head}, behind the {before} that were answered before",
                 hint="An older copy of the database was put in its place; restart the service on purpose.",
             )
-        index = self._index
-        if head > index.applied:
+        self._look_for_segments()
+        reading = self._reading
+        if reading is None or head > reading.applied:
             with self._lock:
-                index = self._index
-                if head > index.applied:
-                    self._apply(index, head)
+                # Whoever fails on the way leaves no half of the rows behind: the next request begins anew.
+                reading, self._reading = self._reading or self._opened({}), None
+                if head > reading.applied:
+                    self._add(reading, head)
+                self._reading = reading
         if head > self._answered:
             with self._lock:
                 self._answered = max(self._answered, head)
-        return head, index
+        return head, reading.index
 
-    def _apply(self, index: _Index, upto: int) -> None:
-        after = index.applied
-        with self._store.read() as connection:
-            count = events.count_between(connection, after, upto)
-            if count != upto - after:
-                raise StaleIndexError(f"{upto - after} events were due after {after}, and {count} are there")
-            changed = reservations.changed_between(connection, after, upto)
+    def _add(self, reading: _Reading, upto: int) -> None:
+        with (
+            self._store.read() as connection,
+            index_rows.entries_between(connection, reading.applied, upto) as batches,
+        ):
+            for entries in batches:
+                reading.index.add(entries)
+        reading.applied = upto
+
+    def _look_for_segments(self) -> None:
+        """Open new segments in a thread, if there are any and nobody is at it."""
+        if self._folder is None or self._reading is None or self._folder.version() == self._version:
+            return
+        if self._opening.acquire(blocking=False):
+            threading.Thread(target=self._take_over, args=(self._reading,), daemon=True).start()
+
+    def _take_over(self, old: _Reading) -> None:
         try:
-            _Applying(index, after, upto).apply(*changed)
-        except BaseException:
-            # Half of the rows are in: the next request begins with an empty index.
-            self._index = _Index()
-            raise
-        index.applied = upto
+            new = self._opened(old.segments)
+            if old.applied > new.applied:
+                self._add(new, old.applied)
+            with self._lock:
+                self._reading = new
+        except Exception:  # the old index goes on answering, and the next request tries again
+            log.exception("the new index segments were not taken over")
+            self._version = None
+        finally:
+            self._opening.release()
+
+    def _opened(self, known: dict[Part, FrozenIndex]) -> _Reading:
+        """Return a reading of the segments in the folder that are sound, from the first event on."""
+        segments: dict[Part, FrozenIndex] = {}
+        if self._folder is not None:
+            self._version = self._folder.version()
+            try:
+                for part in self._folder.parts():
+                    segments[part] = known.get(part) or self._segment(self._folder, part)
+            except SegmentError as error:
+                log.error("index segment refused, its events are read anew: %s", error.message)
+        applied = max((part.upto for part in segments), default=0)
+        return _Reading(Index(list(segments.values())), applied, segments)
+
+    def _segment(self, folder: IndexFolder, part: Part) -> FrozenIndex:
+        with self._store.read() as connection:
+            index_rows.require_mark(connection, part)
+        return folder.open(part)
 
 
-@dataclass(frozen=True, slots=True)
-class _Applying:
-    """The events ``after < seq <= upto`` on their way into ``index``."""
-
-    index: _Index
-    after: int
-    upto: int
-
-    def apply(
-        self, versions: Sequence[Row[Any]], works: Sequence[Row[Any]], rules: Sequence[Row[Any]]
-    ) -> None:
-        for version in versions:
-            self._add_version(version)
-        for work in works:
-            self._add_work(work)
-        for rule in rules:
-            self._add_rule(rule)
-
-    def _add_version(self, row: Row[Any]) -> None:
-        if not self._is_new(row):
-            return
-        says = {Use(use): Preference(value) for use, value in json.loads(row.preferences).items()}
-        known = self.index.versions.setdefault(row.reservation_id, [])
-        known.append(_Version(row.from_seq, says, dict(row._mapping)))
-
-    def _add_work(self, row: Row[Any]) -> None:
-        number = self._number("work", row, row.title)
-        if number is None:
-            return
-        index = self.index
-        if row.url_key is not None:
-            index.rules.add(bytes(row.url_key), number)
-        if row.sha256 is not None:
-            index.files.add(bytes(row.sha256), number)
-        if row.packed is not None:
-            fingerprint, radii = unpack_windows(bytes(row.packed))
-            self._add_hashes(fingerprint, radii, number)
-
-    def _add_hashes(self, fingerprint: Fingerprint, radii: Mapping[str, int], number: int) -> None:
-        index = self.index
-        # The row lists come first: a search looks up the rows of every hash that it can see.
-        index.pdq_rows.extend((number, window) for window in fingerprint.pdq)
-        if fingerprint.pdq:
-            limits = np.array([radii[window] for window in fingerprint.pdq], np.uint8)
-            index.pdq.add(hash_words(list(fingerprint.pdq.values())), limits)
-        if fingerprint.phash is not None:
-            index.phash_rows.append(number)
-            index.phash.add(hash_words([fingerprint.phash]), np.array([PHASH_RADIUS], np.uint8))
-
-    def _add_rule(self, row: Row[Any]) -> None:
-        number = self._number("rule", row)
-        if number is not None:
-            self.index.rules.add(bytes(row.key), number)
-
-    def _number(self, table: str, row: Row[Any], title: str = "") -> int | None:
-        """Return the number for a new row; None for one that is known already, whose end is noted."""
-        index = self.index
-        place = (table, row.from_seq, row.ordinal)
-        if self._is_new(row):
-            index.rows.append(_Row(row.reservation_id, row.from_seq, row.to_seq, title))
-            index.numbers[place] = len(index.rows) - 1
-            return len(index.rows) - 1
-        index.rows[index.numbers[place]].to_seq = row.to_seq
-        return None
-
-    def _is_new(self, row: Row[Any]) -> bool:
-        return bool(self.after < row.from_seq <= self.upto)
+def _match_files(index: Index, questions: Sequence[Question], found: list[_Found]) -> None:
+    asked = [(place, question.sha256) for place, question in enumerate(questions) if question.sha256]
+    hits = index.files(key_words([key for _, key in asked]))
+    for number, row in zip(hits.query.tolist(), hits.record.tolist(), strict=True):
+        found[asked[number][0]][row, "sha256"] = Match("sha256")
 
 
-def _match_keys(index: _Index, question: Question, matches: _Found) -> None:
-    if question.sha256 is not None:
-        for number in index.files.query(question.sha256):
-            matches[number, "sha256"] = Match("sha256")
-    if question.url is not None:
-        for kind, key in candidate_keys(question.url):
-            for number in index.rules.query(key):
-                matches[number, str(kind)] = _URL_MATCHES[kind]
+def _match_urls(index: Index, questions: Sequence[Question], found: list[_Found]) -> None:
+    asked = [(place, question.url) for place, question in enumerate(questions) if question.url is not None]
+    candidates = url_keys([url for _, url in asked])
+    hits = index.rules(candidates.keys)
+    urls, kinds = candidates.url[hits.query].tolist(), candidates.kind[hits.query].tolist()
+    for url, kind, row in zip(urls, kinds, hits.record.tolist(), strict=True):
+        found[asked[url][0]][row, str(KINDS[kind])] = _URL_MATCHES[KINDS[kind]]
 
 
-def _match_pdq(index: _Index, questions: Sequence[Question], found: list[_Found]) -> None:
+def _match_pdq(index: Index, questions: Sequence[Question], found: list[_Found], radius: int) -> set[int]:
     asked = [
         (place, form, value)
         for place, question in enumerate(questions)
         if question.fingerprint is not None and _comparable(question.fingerprint)
         for form, value in question.fingerprint.pdq.items()
     ]
-    if not asked or not len(index.pdq):
-        return
-    matches = index.pdq.query(hash_words([value for _, _, value in asked]), REVIEW_RADIUS)
-    strict = np.minimum(index.pdq.radius_of(matches.record), STRICT_RADIUS)
-    for number, record, distance, limit in _rows_of(matches, strict):
+    if not asked:
+        return set()
+    near = index.near_pdq(hash_words([value for *_, value in asked]), radius, MAX_NEAR)
+    limits = np.minimum(near.radius, STRICT_RADIUS).tolist()
+    for (number, row, distance, window), limit in zip(_rows_of(near), limits, strict=True):
         place, form, _ = asked[number]
-        row, window = index.pdq_rows[record]
-        _keep_nearest(found[place], row, Match("pdq", distance <= limit, distance, window, form))
+        match = Match("pdq", distance <= limit, distance, REGISTERED_WINDOWS[window], form)
+        _keep_nearest(found[place], row, match)
+    return {asked[number][0] for number in near.cut.tolist()}
 
 
-def _match_phash(index: _Index, questions: Sequence[Question], found: list[_Found]) -> None:
+def _match_phash(index: Index, questions: Sequence[Question], found: list[_Found]) -> set[int]:
     asked = [
         (place, phash)
         for place, question in enumerate(questions)
         if question.fingerprint is not None and (phash := _lone_phash(question.fingerprint)) is not None
     ]
-    if not asked or not len(index.phash):
-        return
-    matches = index.phash.query(hash_words([value for _, value in asked]), PHASH_RADIUS)
-    for number, record, distance, _ in _rows_of(matches, matches.distance):
+    if not asked:
+        return set()
+    near = index.near_phash(hash_words([value for _, value in asked]), PHASH_RADIUS, MAX_NEAR)
+    for number, row, distance, _ in _rows_of(near):
         match = Match("phash", certain=False, distance=distance, window="full", form="full")
-        _keep_nearest(found[asked[number][0]], index.phash_rows[record], match)
-
-
-def _statements(index: _Index, matches: _Found, seq: int) -> list[Statement]:
-    statements = []
-    for (number, _), match in matches.items():
-        row = index.rows[number]
-        version = _version_at(index.versions.get(row.reservation, ()), seq)
-        if row.holds_at(seq) and version is not None and version.values["state"] != State.WITHDRAWN:
-            statements.append(_statement(row, version, match))
-    return statements
+        _keep_nearest(found[asked[number][0]], row, match)
+    return {asked[number][0] for number in near.cut.tolist()}
 
 
 def _comparable(fingerprint: Fingerprint) -> bool:
@@ -312,8 +273,8 @@ def _lone_phash(fingerprint: Fingerprint) -> bytes | None:
     return None if fingerprint.pdq or fingerprint.quality < MIN_QUALITY else fingerprint.phash
 
 
-def _rows_of(matches: Matches, limits: NDArray[Any]) -> list[tuple[int, int, int, int]]:
-    columns = (matches.query, matches.record, matches.distance, limits)
+def _rows_of(near: Near) -> list[tuple[int, int, int, int]]:
+    columns = (near.query, near.place, near.distance, near.window)
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
@@ -323,24 +284,63 @@ def _keep_nearest(found: _Found, row: int, match: Match) -> None:
         found[row, match.kind] = match
 
 
-def _version_at(versions: Sequence[_Version], seq: int) -> _Version | None:
-    return next((version for version in reversed(versions) if version.from_seq <= seq), None)
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the rows that were found say, as they held at one event."""
+
+    rows: dict[int, Row[Any]]
+    versions: dict[str, Row[Any]]
+
+    @classmethod
+    def read(cls, store: Store, found: Iterable[tuple[int, str]], seq: int) -> "_Said":
+        """Read the rows at these places, and the versions of their reservations."""
+        places = {number: Place.of(number) for number, _ in found}
+        if not places:
+            return cls({}, {})
+        by_place = {(place.seq, place.ordinal, place.is_rule): number for number, place in places.items()}
+        works = [place[:2] for place in places.values() if not place.is_rule]
+        rules = [place[:2] for place in places.values() if place.is_rule]
+        with store.read() as connection:
+            rows = {
+                by_place[row.from_seq, row.ordinal, is_rule]: row
+                for is_rule, some in (
+                    (False, reservations.works_at(connection, works, seq)),
+                    (True, reservations.rules_at(connection, rules, seq)),
+                )
+                for row in some
+            }
+            ids = list(dict.fromkeys(row.reservation_id for row in rows.values()))
+            versions = reservations.versions_at(connection, ids, seq)
+        return cls(rows, {version.reservation_id: version for version in versions})
+
+    def about(self, question: Question, matches: _Found) -> list[Statement]:
+        """Return the statements of the rows that matched and still hold."""
+        said = []
+        for (number, kind), match in matches.items():
+            row = self.rows.get(number)
+            # The index compares half of a SHA-256; the row has all of it.
+            if row is None or (kind == "sha256" and bytes(row.sha256) != question.sha256):
+                continue
+            version = self.versions.get(row.reservation_id)
+            if version is not None and version.state != State.WITHDRAWN:
+                said.append(_statement(getattr(row, "title", ""), version, match))
+        return said
 
 
-def _statement(row: _Row, version: _Version, match: Match) -> Statement:
-    values = version.values
+def _statement(title: str, version: Row[Any], match: Match) -> Statement:
+    says = {Use(use): Preference(value) for use, value in json.loads(version.preferences).items()}
     return Statement(
-        preferences=version.says,
+        preferences=says,
         match=match,
-        scope=_SCOPES[RuleKind(match.kind)] if match.kind in ("prefix", "host", "domain") else Scope.WORK,
-        evidence_level=values["evidence_level"],
-        state=State(values["state"]),
+        scope=_SCOPES.get(match.kind, Scope.WORK),
+        evidence_level=version.evidence_level,
+        state=State(version.state),
         seq=version.from_seq,
-        at=datetime.fromtimestamp(values["at"], UTC).isoformat().replace("+00:00", "Z"),
-        record=row.reservation,
-        principal=values["principal_id"],
-        label=values["label"],
-        title=row.title,
-        terms=values["terms"],
-        contact=values["contact"],
+        at=datetime.fromtimestamp(version.at, UTC).isoformat().replace("+00:00", "Z"),
+        record=version.reservation_id,
+        principal=version.principal_id,
+        label=version.label,
+        title=title,
+        terms=version.terms,
+        contact=version.contact,
     )

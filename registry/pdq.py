@@ -45,11 +45,21 @@ class PdqHash:
     quality: int
 
 
-def luma_of(rgb: NDArray[np.uint8]) -> _Floats:
-    """Return the luma (0–255) of ``rgb: uint8[h, w, 3]`` as ``float32[h, w]``, by ITU-R BT.601."""
+def luma_of(pixels: NDArray[np.uint8]) -> _Floats:
+    """Return the luma (0–255) of ``pixels`` as ``float32[h, w]``, by ITU-R BT.601.
+
+    ``pixels: uint8[h, w, 3]`` are red, green and blue, ``uint8[h, w]`` grey, which is each of the three.
+    """
+    if pixels.ndim == 2:
+        # The three weights add up to one, and the nearest 32-bit number to each sum is the grey itself.
+        return pixels.astype(np.float32)
     if fast.kernels is not None:
-        compiled: _Floats = fast.kernels.luma_of(rgb)
+        compiled: _Floats = fast.kernels.pixels.luma_of(pixels)
         return compiled
+    return _weighted(pixels)
+
+
+def _weighted(rgb: NDArray[np.uint8]) -> _Floats:
     weighted = rgb[..., 0] * 0.299
     weighted += rgb[..., 1] * 0.587
     weighted += rgb[..., 2] * 0.114
@@ -72,7 +82,7 @@ def _sampled(luma: _Floats) -> _Floats:
     along_rows, along_columns = (_window(width), _window(height))
     rows, columns = _centres(height), _centres(width)
     if fast.kernels is not None:
-        grid: _Floats = fast.kernels.sampled(luma, along_rows, along_columns, rows, columns)
+        grid: _Floats = fast.kernels.pixels.sampled(luma, along_rows, along_columns, rows, columns)
         return grid
     once = _box(_box(luma, along_rows, 1), along_columns, 0)
     twice = _box(once, along_rows, 1)
@@ -132,6 +142,9 @@ _MIRROR_SIGNS = np.where(np.arange(_COEFFICIENTS) % 2 == 0, np.float32(-1), np.f
 
 def _dct(grid: _Floats) -> _Floats:
     """Return the 16 × 16 coefficients 1–16 of both axes, each sum taken in index order."""
+    if fast.kernels is not None:
+        compiled: _Floats = fast.kernels.pixels.dct(grid, _DCT)
+        return compiled
     partial = np.zeros((_COEFFICIENTS, _GRID), np.float32)
     for k in range(_GRID):
         partial += _DCT[:, k, None] * grid[None, k, :]

@@ -2,7 +2,8 @@
 
 In this order: the format is read from the bytes (never from the name); the size is checked before anything
 is decoded; the first frame is decoded, at full scale for registration, for questions a JPEG at the smallest
-of its scales whose sides are both at least ``LEAST_SIDE``; EXIF orientation is applied; colour profiles are
+of its scales whose sides are both at least ``LEAST_SIDE``, and of a JPEG in colour only the luma, as the file
+holds it; EXIF orientation is applied; colour profiles are
 ignored; 16-bit samples keep their upper 8 bits; alpha is laid on white and, where any pixel is not opaque, on
 black too.
 
@@ -51,18 +52,24 @@ _SIXTEEN_BITS = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 class Picture:
     """Decoded pixels.
 
-    ``rgb: uint8[h, w, 3]``, upright, alpha laid on white; ``on_black`` the same on black, or None when
-    every pixel is opaque; ``format`` as Pillow names it.
+    ``pixels: uint8[h, w, 3]``, red, green and blue, upright, alpha laid on white, or ``uint8[h, w]``, the
+    luma alone; ``on_black`` the same on black, or None when every pixel is opaque; ``format`` as Pillow names
+    it.
     """
 
-    rgb: NDArray[np.uint8]
+    pixels: NDArray[np.uint8]
     on_black: NDArray[np.uint8] | None
     format: str
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels, upright."""
-        return self.rgb.shape[1], self.rgb.shape[0]
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    @property
+    def rgb(self) -> NDArray[np.uint8]:
+        """``uint8[h, w, 3]``; grey where there is only luma."""
+        return self.pixels if self.pixels.ndim == 3 else np.repeat(self.pixels[..., None], 3, axis=2)
 
 
 def decode_picture(data: bytes, *, reduced: bool = False) -> Picture:
@@ -78,10 +85,13 @@ def decode_picture(data: bytes, *, reduced: bool = False) -> Picture:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(image)
                 name = image.format or ""
+                luma_alone = reduced and name == "JPEG" and image.mode == "RGB"
                 if reduced:
-                    image.draft(None, (LEAST_SIDE, LEAST_SIDE))
+                    image.draft("L" if luma_alone else None, (LEAST_SIDE, LEAST_SIDE))
                 image.load()
                 _turn_upright(image)
+                if luma_alone:
+                    return Picture(np.asarray(image.convert("L")), None, name)
                 return _canonical(image, name)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(str(error)) from error

@@ -19,8 +19,8 @@ from api.operations import Operation, operation
 from api.state import state
 from registry.errors import InputError, PayloadTooLargeError
 from registry.fingerprint import QUERY_FORMS, parse_fingerprint, sha256_from_hex
-from registry.lookup import Question
-from registry.preference import Mode, Statement, Status, Use, decide, effective
+from registry.lookup import MAX_NEAR, Question
+from registry.preference import Mode, Preference, Statement, Status, Use, decide, effective
 from registry.urls import canonicalize_url
 
 __all__ = ["MAX_STATEMENTS", "blueprint"]
@@ -71,6 +71,7 @@ class LookupRequest(Body):
     use: Word[Use] = Use.GENAI_TRAIN
     mode: Word[Mode] = Mode.EU_ART4
     as_of_seq: int | None = Field(default=None, ge=0)
+    review: bool = Field(default=True, strict=True)
     items: list[Annotated[dict[str, Any], WithJsonSchema(_ITEM)]]
 
 
@@ -118,15 +119,18 @@ def lookup() -> Response:
             "items: two items have one id", hint="Give each item an id of its own in the request."
         )
     parsed = [_parse(item) for item in asked.items]
-    answer = state().lookup.ask([p for p in parsed if isinstance(p, Question)], asked.as_of_seq)
-    statements = iter(answer.statements)
+    questions = [p for p in parsed if isinstance(p, Question)]
+    answer = state().lookup.ask(questions, asked.as_of_seq, review=asked.review)
+    answers = iter(enumerate(answer.statements))
     detail = caller is not None and "lookup" in caller.scopes
-    results = [
-        _result(id_, _told(next(statements), asked.use, detail), asked, detail)
-        if isinstance(question, Question)
-        else _unanswered(id_, *question)
-        for id_, question in zip(ids, parsed, strict=True)
-    ]
+    results = []
+    for id_, question in zip(ids, parsed, strict=True):
+        if isinstance(question, Question):
+            place, statements = next(answers)
+            told = _told(statements, asked.use, detail)
+            results.append(_result(id_, told, asked, detail, complete=place not in answer.incomplete))
+        else:
+            results.append(_unanswered(id_, *question))
     return jsonify(as_of_seq=answer.as_of_seq, checkpoint=None, results=results)
 
 
@@ -173,8 +177,15 @@ def _told(statements: list[Statement], use: Use, detail: bool) -> list[Statement
     ]
 
 
-def _result(id_: str, told: list[Statement], asked: LookupRequest, detail: bool) -> dict[str, Any]:
+def _result(
+    id_: str, told: list[Statement], asked: LookupRequest, detail: bool, *, complete: bool
+) -> dict[str, Any]:
     decision = decide(told, asked.use, asked.mode)
+    if not complete and decision.preference is not Preference.RESERVED:
+        # What was not looked at could only make the answer stricter: a reservation stands, anything else not.
+        return _unanswered(
+            id_, Status.ERROR, f"near to more than {MAX_NEAR} registered pictures; not all were looked at"
+        )
     return {
         "id": id_,
         "status": str(Status.OK),

@@ -56,6 +56,12 @@ _SHOWN = 40
     show_default=True,
     help="What to do with an item that cannot be read or checked.",
 )
+@click.option(
+    "--review/--no-review",
+    default=True,
+    show_default=True,
+    help="Look for possible copies too, which a person should look at; a large registry is faster without.",
+)
 @click.option("--organisation", help="Who does the research; needed for --mode research-art3.")
 @click.option("--purpose", help="What the research is for; needed for --mode research-art3.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and write nothing.")
@@ -78,6 +84,7 @@ def filter_(
     key: str | None,
     workers: int | None,
     on_error: str,
+    review: bool,
     organisation: str | None,
     purpose: str | None,
     dry_run: bool,
@@ -100,7 +107,7 @@ def filter_(
       caveat filter laion.parquet clean.parquet --mode strict
       caveat filter my-set my-set-clean --dry-run        what would go?
     """
-    rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "")
+    rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "", review)
     clients = registries(registry_urls, key)
     with progress_bar("checking") as bar:
         summary = filter_dataset(

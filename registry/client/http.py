@@ -112,8 +112,10 @@ class RegistryClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def lookup(self, items: Sequence[Asked], use: Use) -> list[Known]:
+    def lookup(self, items: Sequence[Asked], use: Use, *, review: bool = True) -> list[Known]:
         """Look up ``items`` in batches; one answer an item, in their order.
+
+        Without ``review`` possible copies, which ask for a second look, are not searched for.
 
         Raises :class:`RegistryUnreachableError`, :class:`RegistryRefusedError`, :class:`RegistryAnswerError`.
         """
@@ -121,7 +123,8 @@ class RegistryClient:
         for start in range(0, len(items), min(BATCH, self.max_items)):
             batch = items[start : start + min(BATCH, self.max_items)]
             wires = [item.to_wire(str(number)) for number, item in enumerate(batch)]
-            answer = self._call("POST", "/api/v1/lookup", {"use": str(use), "items": wires})
+            body = {"use": str(use), "items": wires} | ({} if review else {"review": False})
+            answer = self._call("POST", "/api/v1/lookup", body)
             known.extend(self._matched(answer, len(batch), use))
         return known
 

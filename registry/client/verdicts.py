@@ -23,13 +23,15 @@ __all__ = ["Rules", "Verdict", "judge"]
 class Rules:
     """What a run asks, and how strictly.
 
-    Research mode wants to be told who does it and what for; the output says so.
+    Research mode wants to be told who does it and what for; the output says so. ``review`` looks for
+    possible copies too, beyond the radius that decides.
     """
 
     use: Use = Use.GENAI_TRAIN
     mode: Mode = Mode.EU_ART4
     organisation: str = ""
     purpose: str = ""
+    review: bool = True
 
     def __post_init__(self) -> None:
         if self.mode is Mode.RESEARCH_ART3 and not (self.organisation and self.purpose):
@@ -108,7 +110,7 @@ def judge(
     for sample, fault in zip(samples, faults, strict=True):
         if not fault:
             asked += _questions(sample, _fingerprint(sample, hashed))
-    answers = [iter(registry.lookup(asked, rules.use)) for registry in registries]
+    answers = [iter(registry.lookup(asked, rules.use, review=rules.review)) for registry in registries]
     for sample, fault in zip(samples, faults, strict=True):
         fingerprint = _fingerprint(sample, hashed)
         if fault:

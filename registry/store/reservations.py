@@ -1,16 +1,28 @@
-"""Reservations, their works and their URL rules: versioned rows, read by the events that touched them."""
+"""Reservations, their works and their URL rules: versioned rows, read as they held at an event."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Table, func, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Table,
+    and_,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from registry.store import Transaction
 from registry.store.sql import table_of
 from registry.tables import ReservationVersion, UrlRuleRow, Work
 
 __all__ = [
-    "changed_between",
     "close_version",
     "count_works",
     "current",
@@ -18,13 +30,19 @@ __all__ = [
     "insert_version",
     "insert_works",
     "owned_by",
+    "rules_at",
     "rules_of",
+    "versions_at",
+    "works_at",
     "works_of",
 ]
 
 VERSION = table_of(ReservationVersion)
 WORK = table_of(Work)
 RULE = table_of(UrlRuleRow)
+_MANY = 500
+"""Rows named in one statement."""
+_T = TypeVar("_T")
 
 
 def insert_version(tx: Transaction, values: Mapping[str, Any]) -> None:
@@ -87,22 +105,48 @@ def rules_of(connection: Connection, reservation_id: str) -> Sequence[Row[Any]]:
     return connection.execute(wanted.order_by(RULE.c.from_seq, RULE.c.ordinal)).all()
 
 
-def changed_between(
-    connection: Connection, after: int, upto: int
-) -> tuple[Sequence[Row[Any]], Sequence[Row[Any]], Sequence[Row[Any]]]:
-    """Return the versions, works and rules that an event with ``after < seq <= upto`` began or ended.
+def works_at(connection: Connection, places: Sequence[tuple[int, int]], seq: int) -> Sequence[Row[Any]]:
+    """Return the works at these (event, ordinal) that hold at event ``seq``."""
+    columns = (WORK.c.from_seq, WORK.c.ordinal, WORK.c.reservation_id, WORK.c.title, WORK.c.sha256)
+    return _at(connection, WORK, columns, places, seq)
 
-    A row's ``to_seq`` may lie beyond ``upto``: at ``upto`` it still held.
-    """
-    found = []
-    for table in (VERSION, WORK, RULE):
-        began = (table.c.from_seq > after) & (table.c.from_seq <= upto)
-        ended = (table.c.to_seq > after) & (table.c.to_seq <= upto)
-        found.append(
-            connection.execute(select(table).where(or_(began, ended)).order_by(table.c.from_seq)).all()
-        )
-    versions, works, rules = found
-    return versions, works, rules
+
+def rules_at(connection: Connection, places: Sequence[tuple[int, int]], seq: int) -> Sequence[Row[Any]]:
+    """Return the URL rules at these (event, ordinal) that hold at event ``seq``."""
+    columns = (RULE.c.from_seq, RULE.c.ordinal, RULE.c.reservation_id, RULE.c.kind)
+    return _at(connection, RULE, columns, places, seq)
+
+
+def versions_at(connection: Connection, ids: Sequence[str], seq: int) -> Sequence[Row[Any]]:
+    """Return the version of each of these reservations that holds at event ``seq``."""
+    found: list[Row[Any]] = []
+    for some in _portions(ids):
+        wanted = select(VERSION).where(VERSION.c.reservation_id.in_(some), _holds(VERSION, seq))
+        found += connection.execute(wanted).all()
+    return found
+
+
+def _at(
+    connection: Connection,
+    table: Table,
+    columns: Sequence[Column[Any]],
+    places: Sequence[tuple[int, int]],
+    seq: int,
+) -> Sequence[Row[Any]]:
+    found: list[Row[Any]] = []
+    for some in _portions(places):
+        here = tuple_(table.c.from_seq, table.c.ordinal).in_(some)
+        found += connection.execute(select(*columns).where(here, _holds(table, seq))).all()
+    return found
+
+
+def _holds(table: Table, seq: int) -> ColumnElement[bool]:
+    return and_(table.c.from_seq <= seq, or_(table.c.to_seq.is_(None), table.c.to_seq > seq))
+
+
+def _portions(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for at in range(0, len(values), _MANY):
+        yield values[at : at + _MANY]
 
 
 def _insert_numbered(tx: Transaction, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

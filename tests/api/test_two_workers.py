@@ -41,6 +41,8 @@ def busy(master: int) -> dict[int, int]:
         return {}
     found = {}
     for pid in map(int, children.read_text().split()):
+        if b"build-index" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            continue
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         found[pid] = int(fields[11]) + int(fields[12])
     return found

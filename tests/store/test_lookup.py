@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, text, update
 
-from registry import lookup as lookup_module
+from registry import index as index_module
 from registry.errors import InputError, StaleIndexError, StorageError
 from registry.fingerprint import Fingerprint, pack_windows
+from registry.hamming import HammingIndex
+from registry.index import Entries, Index
+from registry.keys import KeySet
 from registry.lookup import Lookup, Question
 from registry.preference import Match, Preference, Scope, State, Statement, Use
 from registry.registrar import Change, Draft, Registrar, WorkDraft
@@ -153,14 +156,18 @@ class TestRefusing:
         lookup.catch_up()
         registrar.register(caller, of_url())
         with monkeypatch.context() as patch:
-            patch.setattr(lookup_module._Applying, "_add_work", failing)
+            patch.setattr(Index, "add", failing)
             with pytest.raises(MemoryError):
                 lookup.ask([HERE])
         set_head(store, 1)
         with pytest.raises(StaleIndexError, match="behind"):
             lookup.ask([HERE])
 
-    @pytest.mark.parametrize("place", ["_add_version", "_add_work", "_add_rule", "_add_hashes"])
+    @pytest.mark.parametrize(
+        "place",
+        [(Entries, "of"), (KeySet, "add"), (HammingIndex, "add"), (index_module._Columns, "append")],
+        ids=lambda place: f"{place[0].__name__}.{place[1]}",
+    )
     def test_a_failure_halfway_leaves_no_half_index(
         self,
         store: Store,
@@ -168,7 +175,7 @@ class TestRefusing:
         caller: Any,
         picture_hash: Callable[..., bytes],
         monkeypatch: pytest.MonkeyPatch,
-        place: str,
+        place: tuple[type, str],
     ) -> None:
         lookup = Lookup(store)
         registrar.register(caller, of_url())
@@ -177,7 +184,7 @@ class TestRefusing:
         registrar.register(caller, Draft(RESERVED, [WorkDraft(url=URL)] * 2, rules))
         registrar.register(caller, of_picture(full=picture_hash(1), start=picture_hash(2)))
         with monkeypatch.context() as patch:
-            patch.setattr(lookup_module._Applying, place, failing)
+            patch.setattr(*place, failing)
             for _ in range(2):
                 with pytest.raises(MemoryError):
                     lookup.ask([HERE])

@@ -1,0 +1,111 @@
+"""The folder of index files: which segments there are, and for which events each stands.
+
+``current.json`` lists them, in the order of their events, without gaps from the first event on; it is
+replaced by renaming, so readers see the old list or the new one. A segment carries the last event that it
+holds together with that event's ``mark``, the SHA-256 of its leaf, which no other registry has: an index of
+another database is refused.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from registry.errors import SegmentError
+from registry.index import Entries, FrozenIndex
+from registry.segments import open_segment, sync_folder, write_segment
+
+__all__ = ["IndexFolder", "Part", "mark_of"]
+
+_LIST = "current.json"
+_LIST_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A segment: the events ``after < seq <= upto``, the mark of the last one, and how much it holds."""
+
+    file: str
+    after: int
+    upto: int
+    mark: str
+    size: int
+
+
+def mark_of(leaf: bytes) -> str:
+    """Return the mark of the event with this leaf."""
+    return hashlib.sha256(leaf).hexdigest()
+
+
+class IndexFolder:
+    """The segments in one folder; one process writes, any number read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def version(self) -> tuple[int, int] | None:
+        """Return what changes whenever the list does; None while there is no list."""
+        try:
+            found = (self.path / _LIST).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+    def parts(self) -> list[Part]:
+        """Read the list; empty when there is none. Raises :class:`SegmentError` when it cannot be read."""
+        try:
+            listed = json.loads((self.path / _LIST).read_text(encoding="utf-8"))
+            if listed["format"] != _LIST_FORMAT:
+                raise SegmentError(
+                    f"{_LIST}: of format {listed['format']}; this release reads {_LIST_FORMAT}"
+                )
+            parts = [Part(**part) for part in listed["parts"]]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise SegmentError(f"{_LIST}: cannot be read: {error}") from error
+        ends = [0, *(part.upto for part in parts)]
+        if [part.after for part in parts] != ends[:-1]:
+            raise SegmentError(f"{_LIST}: events are missing between its segments")
+        return parts
+
+    def open(self, part: Part, *, check: bool = True) -> FrozenIndex:
+        """Open one segment. Raises :class:`SegmentError` when it is not what the list says."""
+        segment = open_segment(self.path / part.file, check=check)
+        if dict(segment.meta) != _meta(part):
+            raise SegmentError(f"{part.file}: holds other events than the list says")
+        try:
+            return FrozenIndex(segment.arrays)
+        except (KeyError, ValueError) as error:
+            raise SegmentError(f"{part.file}: an array is missing or of another kind: {error}") from error
+
+    def write(self, entries: Entries, after: int, upto: int, mark: str) -> Part:
+        """Write a segment; it counts once it is listed. Raises :class:`StorageFullError`."""
+        part = Part(f"events-{after}-{upto}.caveat", after, upto, mark, len(entries))
+        self.path.mkdir(parents=True, exist_ok=True)
+        with write_segment(self.path / part.file, _meta(part), FrozenIndex.layout(entries)) as arrays:
+            FrozenIndex.fill(arrays, entries)
+        return part
+
+    def publish(self, parts: Sequence[Part]) -> None:
+        """Make ``parts`` the list, and delete the segments that it no longer names."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"format": _LIST_FORMAT, "parts": [asdict(part) for part in parts]}, indent=1)
+        temporary = self.path / f".{_LIST}.{os.getpid()}"
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path / _LIST)
+        sync_folder(self.path)
+        kept = {part.file for part in parts}
+        for path in self.path.glob("*.caveat"):
+            if path.name not in kept:
+                path.unlink()
+
+
+def _meta(part: Part) -> dict[str, Any]:
+    return {name: value for name, value in asdict(part).items() if name != "file"}

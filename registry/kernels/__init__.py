@@ -1,0 +1,9 @@
+"""Compiled loops for the arithmetic that costs; numba, from the extra ``[fast]``, is needed here alone.
+
+One file a room that they serve. Each function gives what the way without it gives, to the bit.
+:mod:`registry.fast` says whether they are there.
+"""
+
+from registry.kernels import candidates, hamming, keys, pixels, sha256, urls
+
+__all__ = ["candidates", "hamming", "keys", "pixels", "sha256", "urls"]
