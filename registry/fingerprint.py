@@ -60,6 +60,7 @@ REVIEW_RADIUS = 47
 PHASH_RADIUS = 3
 """Bits within which a pHash alone asks for a review."""
 
+_Luma = NDArray[np.float32 | np.uint8]
 _SQUARES = ("start", "middle", "end")
 _ON_WHITE = ("full", "trim", *_SQUARES)
 REGISTERED_WINDOWS = _ON_WHITE + tuple(f"{name}_black" for name in _ON_WHITE)
@@ -201,7 +202,7 @@ def unpack_windows(packed: bytes) -> tuple[Fingerprint, dict[str, int]]:
     return Fingerprint(version, quality, packed[4:start] or None, hashes), radii
 
 
-def trim_box(luma: NDArray[np.float32]) -> tuple[int, int, int, int] | None:
+def trim_box(luma: _Luma) -> tuple[int, int, int, int] | None:
     """Find the picture inside a plain border: top, bottom, left, right, or None when there is no border.
 
     A line belongs to the border while at least 98 % of it lies within 10 grey levels of the outermost line's
@@ -220,7 +221,7 @@ def trim_box(luma: NDArray[np.float32]) -> tuple[int, int, int, int] | None:
     return top, height - bottom, left, width - right
 
 
-def _border(lines: NDArray[np.float32]) -> int:
+def _border(lines: _Luma) -> int:
     """Return how many lines at the beginning are border; looks no further than the first that is not."""
     if not lines.size:
         return 0
@@ -236,7 +237,7 @@ def _border(lines: NDArray[np.float32]) -> int:
     return limit
 
 
-def _trimmed(luma: NDArray[np.float32], whole: PdqHash) -> PdqHash:
+def _trimmed(luma: _Luma, whole: PdqHash) -> PdqHash:
     box = trim_box(luma)
     if box is None:
         return whole

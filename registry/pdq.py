@@ -28,6 +28,7 @@ MIN_SIDE = 5
 """Below this many pixels a side there is nothing to hash: quality 0, all bits 0."""
 
 _Floats = NDArray[np.float32]
+_Luma = NDArray[np.float32 | np.uint8]
 _GRID = 64
 _COEFFICIENTS = 16
 
@@ -45,14 +46,14 @@ class PdqHash:
     quality: int
 
 
-def luma_of(pixels: NDArray[np.uint8]) -> _Floats:
-    """Return the luma (0–255) of ``pixels`` as ``float32[h, w]``, by ITU-R BT.601.
+def luma_of(pixels: NDArray[np.uint8]) -> _Luma:
+    """Return the luma (0–255) of ``pixels``, by ITU-R BT.601.
 
     ``pixels: uint8[h, w, 3]`` are red, green and blue, ``uint8[h, w]`` grey, which is each of the three.
     """
     if pixels.ndim == 2:
         # The three weights add up to one, and the nearest 32-bit number to each sum is the grey itself.
-        return pixels.astype(np.float32)
+        return pixels
     if fast.kernels is not None:
         compiled: _Floats = fast.kernels.pixels.luma_of(pixels)
         return compiled
@@ -66,17 +67,17 @@ def _weighted(rgb: NDArray[np.uint8]) -> _Floats:
     return weighted.astype(np.float32)
 
 
-def pdq(luma: _Floats) -> PdqHash:
-    """Hash ``luma: float32[h, w]``, values 0–255."""
+def pdq(luma: _Luma) -> PdqHash:
+    """Hash ``luma: float32[h, w]`` or ``uint8[h, w]``, values 0–255."""
     if min(luma.shape) < MIN_SIDE:
         return PdqHash(bytes(HASH_BYTES), bytes(HASH_BYTES), 0)
-    grid = luma if luma.shape == (_GRID, _GRID) else _sampled(luma)
+    grid = luma.astype(np.float32) if luma.shape == (_GRID, _GRID) else _sampled(luma)
     coefficients = _dct(grid)
     flipped = coefficients * _MIRROR_SIGNS
     return PdqHash(_bits(coefficients), _bits(flipped), _quality(grid))
 
 
-def _sampled(luma: _Floats) -> _Floats:
+def _sampled(luma: _Luma) -> _Floats:
     """Two blurring passes, then the 64 × 64 pixels nearest to the cell centres."""
     height, width = luma.shape
     along_rows, along_columns = (_window(width), _window(height))
@@ -84,7 +85,7 @@ def _sampled(luma: _Floats) -> _Floats:
     if fast.kernels is not None:
         grid: _Floats = fast.kernels.pixels.sampled(luma, along_rows, along_columns, rows, columns)
         return grid
-    once = _box(_box(luma, along_rows, 1), along_columns, 0)
+    once = _box(_box(luma.astype(np.float32), along_rows, 1), along_columns, 0)
     twice = _box(once, along_rows, 1)
     # Columns are filtered one by one, so the last pass needs only those that are sampled.
     return _box(np.ascontiguousarray(twice[:, columns]), along_columns, 0)[rows]

@@ -1,7 +1,8 @@
 """How a loop is compiled: numba, without the interpreter's lock, with its machine code kept on the disk.
 
 The machine code is cached beside the package or in the user's cache, so a second start compiles nothing;
-where neither can be written, each start compiles.
+where neither can be written, each start compiles. Dividing by zero gives what numpy gives: a check of every
+divisor would keep the loops from running several values at a time.
 """
 
 from typing import Any
@@ -19,8 +20,8 @@ def _decorator(**options: Any) -> Any:
     try:
         numba.njit(cache=True)(lambda: None)
     except RuntimeError:
-        return numba.njit(nogil=True, **options)
-    return numba.njit(cache=True, nogil=True, **options)
+        return numba.njit(nogil=True, error_model="numpy", **options)
+    return numba.njit(cache=True, nogil=True, error_model="numpy", **options)
 
 
 compiled = _decorator()

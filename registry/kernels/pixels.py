@@ -6,11 +6,12 @@ The same operations on 32-bit floats in the same order, without fused or reorder
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.kernels.compiled import compiled
+from registry.kernels.compiled import compiled, inlined
 
 __all__ = ["border", "dct", "luma_of", "sampled"]
 
 _Floats = NDArray[np.float32]
+_Luma = NDArray[np.float32 | np.uint8]
 
 
 @compiled
@@ -27,23 +28,40 @@ def luma_of(rgb: NDArray[np.uint8]) -> _Floats:
 
 @compiled
 def sampled(
-    luma: _Floats, row_window: int, column_window: int, rows: NDArray[np.intp], columns: NDArray[np.intp]
+    luma: _Luma, row_window: int, column_window: int, rows: NDArray[np.intp], columns: NDArray[np.intp]
 ) -> _Floats:
-    """Blur ``luma: float32[h, w]`` twice in both directions and take the pixels at ``rows`` × ``columns``.
+    """Blur ``luma: float32[h, w]`` or ``uint8[h, w]`` twice in both directions; take ``rows`` × ``columns``.
 
-    ``row_window`` is the box along rows, ``column_window`` along columns, in pixels.
+    ``row_window`` is the box along rows, ``column_window`` along columns, in pixels. The first blur flows
+    into the second one row after the other, so all but the picture itself stays in the cache.
     """
-    once = _box_columns(_box_rows(luma, row_window), column_window)
-    twice = _box_rows(once, row_window)
-    narrow = np.empty((luma.shape[0], columns.shape[0]), np.float32)
-    for row in range(luma.shape[0]):
-        for at in range(columns.shape[0]):
-            narrow[row, at] = twice[row, columns[at]]
-    blurred = _box_columns(narrow, column_window)
-    grid = np.empty((rows.shape[0], columns.shape[0]), np.float32)
-    for at in range(rows.shape[0]):
-        grid[at] = blurred[rows[at]]
-    return grid
+    height, width = luma.shape
+    along_row, along_column = _counts(width, row_window), _counts(height, column_window)
+    at_columns = along_row[columns]
+    narrow = np.empty((height, columns.shape[0]), np.float32)
+    # Rows after the first box: as many as the sum along columns still holds, and four that come next.
+    held = np.empty((column_window + 4, width), np.float32)
+    total, blurred, sums = (
+        np.zeros(width, np.float32),
+        np.empty((4, width), np.float32),
+        np.empty((4, width), np.float32),
+    )
+    for step in range(height + _lead(column_window)):
+        if step < height:
+            if step % 4 == 0:
+                _box_four_rows(luma, step, row_window, along_row, held)
+            _add(total, held[step % len(held)])
+        if step >= column_window:
+            _subtract(total, held[(step - column_window) % len(held)])
+        row = step - _lead(column_window)
+        if row >= 0:
+            _divide(total, along_column[row], blurred[row % 4])
+            if row % 4 == 3 or row == height - 1:
+                _sums_of_four(blurred, row_window, sums)
+                for one in range(row - row % 4, row + 1):
+                    _take(sums[one % 4], columns, narrow[one])
+                    _divide_each(narrow[one], at_columns, narrow[one])
+    return _box_columns_at(narrow, column_window, along_column, rows)
 
 
 @compiled
@@ -62,72 +80,110 @@ def border(lines: _Floats, ground: float, tolerance: float, share: float) -> int
 
 
 @compiled
-def _box_rows(values: _Floats, window: int) -> _Floats:
-    """Four rows side by side: a sum waits for its own last step, not for those of other rows."""
-    height, width = values.shape
-    out = np.empty((height, width), np.float32)
-    for row in range(0, height, 4):
-        # Beyond the last row it is taken again, and the same values are written again.
-        a, b, c, d = row, min(row + 1, height - 1), min(row + 2, height - 1), min(row + 3, height - 1)
-        _box_four(values[a], values[b], values[c], values[d], window, out[a], out[b], out[c], out[d])
-    return out
+def _box_four_rows(luma: _Luma, first: int, window: int, counts: _Floats, held: _Floats) -> None:
+    """Filter four rows from ``first`` on into their places in ``held``; beyond the end, the last one."""
+    height, width = luma.shape
+    rows, sums = np.empty((4, width), np.float32), np.empty((4, width), np.float32)
+    for one in range(4):
+        _floats(luma[min(first + one, height - 1)], rows[one])
+    _sums_of_four(rows, window, sums)
+    for one in range(4):
+        _divide_each(sums[one], counts, held[(first + one) % len(held)])
 
 
 @compiled
-def _box_four(
-    a: _Floats, b: _Floats, c: _Floats, d: _Floats,
-    window: int,
-    out_a: _Floats, out_b: _Floats, out_c: _Floats, out_d: _Floats,
-) -> None:  # fmt: skip
-    width, half = a.shape[0], (window + 2) // 2
+def _sums_of_four(rows: _Floats, window: int, out: _Floats) -> None:
+    """Sum along four rows side by side: each sum waits for its own last step, not for those of others."""
+    width, lead = rows.shape[1], _lead(window)
+    a, b, c, d = rows[0], rows[1], rows[2], rows[3]
+    out_a, out_b, out_c, out_d = out[0], out[1], out[2], out[3]
     sum_a = sum_b = sum_c = sum_d = np.float32(0)
-    for at in range(width + half - 1):
-        if at < width:
-            sum_a += a[at]
-            sum_b += b[at]
-            sum_c += c[at]
-            sum_d += d[at]
-        if at >= window:
-            sum_a -= a[at - window]
-            sum_b -= b[at - window]
-            sum_c -= c[at - window]
-            sum_d -= d[at - window]
-        to = at - half + 1
-        if to >= 0:
-            count = np.float32(min(at + 1, width) - max(at - window + 1, 0))
-            out_a[to] = sum_a / count
-            out_b[to] = sum_b / count
-            out_c[to] = sum_c / count
-            out_d[to] = sum_d / count
+    for at in range(window):
+        sum_a, sum_b, sum_c, sum_d = sum_a + a[at], sum_b + b[at], sum_c + c[at], sum_d + d[at]
+        if at >= lead:
+            to = at - lead
+            out_a[to], out_b[to], out_c[to], out_d[to] = sum_a, sum_b, sum_c, sum_d
+    # Slices, so that the compiler sees that no place is negative.
+    new_a, new_b, new_c, new_d = a[window:], b[window:], c[window:], d[window:]
+    first = window - lead
+    out_a, out_b, out_c, out_d = out_a[first:], out_b[first:], out_c[first:], out_d[first:]
+    for at in range(width - window):
+        sum_a = sum_a + new_a[at] - a[at]
+        sum_b = sum_b + new_b[at] - b[at]
+        sum_c = sum_c + new_c[at] - c[at]
+        sum_d = sum_d + new_d[at] - d[at]
+        out_a[at], out_b[at], out_c[at], out_d[at] = sum_a, sum_b, sum_c, sum_d
+    for at in range(width - window, width - first):
+        sum_a, sum_b, sum_c, sum_d = sum_a - a[at], sum_b - b[at], sum_c - c[at], sum_d - d[at]
+        out_a[at], out_b[at], out_c[at], out_d[at] = sum_a, sum_b, sum_c, sum_d
 
 
 @compiled
-def _box_columns(values: _Floats, window: int) -> _Floats:
-    """All columns at once, a row after the other: each column's sum is taken in the reference's order."""
+def _box_columns_at(values: _Floats, window: int, counts: _Floats, rows: NDArray[np.intp]) -> _Floats:
+    """Filter along columns, all of them at once; return ``rows`` of the result."""
     height, width = values.shape
-    half = (window + 2) // 2
-    out = np.empty((height, width), np.float32)
+    out = np.empty((rows.shape[0], width), np.float32)
     total = np.zeros(width, np.float32)
-    for row in range(half - 1):
-        for column in range(width):
-            total[column] += values[row, column]
-    for row in range(half - 1, window):
-        count = np.float32(row + 1)
-        for column in range(width):
-            total[column] += values[row, column]
-            out[row - half + 1, column] = total[column] / count
-    count = np.float32(window)
-    for row in range(window, height):
-        for column in range(width):
-            total[column] += values[row, column]
-            total[column] -= values[row - window, column]
-            out[row - half + 1, column] = total[column] / count
-    for gone in range(half - 1):
-        count = np.float32(window - 1 - gone)
-        for column in range(width):
-            total[column] -= values[height - window + gone, column]
-            out[height - half + 1 + gone, column] = total[column] / count
+    done = 0
+    for step in range(height + _lead(window)):
+        if step < height:
+            _add(total, values[step])
+        if step >= window:
+            _subtract(total, values[step - window])
+        row = step - _lead(window)
+        while done < rows.shape[0] and rows[done] == row:
+            _divide(total, counts[row], out[done])
+            done += 1
     return out
+
+
+@compiled
+def _counts(size: int, window: int) -> _Floats:
+    """Return how many values the box around each of ``size`` places holds: fewer at both ends."""
+    ends = np.arange(size) + _lead(window) + 1
+    return (np.minimum(ends, size) - np.maximum(ends - window, 0)).astype(np.float32)
+
+
+@inlined
+def _lead(window: int) -> int:
+    """Return how many places the box reaches ahead of its own."""
+    return (window + 2) // 2 - 1
+
+
+@inlined
+def _floats(values: _Luma, out: _Floats) -> None:
+    for at in range(out.shape[0]):
+        out[at] = np.float32(values[at])
+
+
+@inlined
+def _add(total: _Floats, values: _Floats) -> None:
+    for at in range(total.shape[0]):
+        total[at] += values[at]
+
+
+@inlined
+def _subtract(total: _Floats, values: _Floats) -> None:
+    for at in range(total.shape[0]):
+        total[at] -= values[at]
+
+
+@inlined
+def _divide(values: _Floats, count: np.float32, out: _Floats) -> None:
+    for at in range(values.shape[0]):
+        out[at] = values[at] / count
+
+
+@inlined
+def _divide_each(values: _Floats, counts: _Floats, out: _Floats) -> None:
+    for at in range(values.shape[0]):
+        out[at] = values[at] / counts[at]
+
+
+@inlined
+def _take(values: _Floats, places: NDArray[np.intp], out: _Floats) -> None:
+    for at in range(places.shape[0]):
+        out[at] = values[places[at]]
 
 
 @compiled
