@@ -6,6 +6,7 @@ They reach the command line through an entry point, so that the client needs non
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from api.settings import Settings, settings_from
 from registry.builder import Builder
 from registry.errors import CaveatError, NotFoundError, SettingsError
 from registry.index_folder import IndexFolder, Part
+from registry.lookup import warm_up
 from registry.migrations import migrate
 from registry.store import Store, principals
 from registry.store.engine import SAFE_SQLITE, is_multiprocess_safe, sqlite_version
@@ -92,6 +94,7 @@ def serve(
     """
     settings = _settings(data, database)
     _opened(settings).close()
+    warm_up()
     if threaded:
         _serve_threaded(settings, host, port)
         return
@@ -109,14 +112,32 @@ def serve(
 
 
 def _start_builder(settings: Settings) -> None:
-    """Start the process that writes index files; it ends with this one."""
+    """Keep a process at work that writes index files; it ends with this one."""
     if settings.index is None:
         return
-    environment = {**os.environ, "CAVEAT_STOP_WITH_PARENT": "1", "CAVEAT_INDEX": str(settings.index)}
+    environment = {
+        **os.environ,
+        "CAVEAT_STOP_WITH_PARENT": str(os.getpid()),
+        "CAVEAT_INDEX": str(settings.index),
+    }
     environment |= {"CAVEAT_DATABASE": settings.database}
     environment.pop("CAVEAT_DATA", None)
-    command = [sys.executable, "-m", "api.commands", "db", "build-index", "--follow"]
-    subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)  # noqa: S603 - our own command
+
+    def keep_running() -> None:
+        while True:
+            # In a session of its own: Ctrl-C is for the service, and the builder ends when that is gone.
+            builder = subprocess.Popen(
+                [sys.executable, "-m", "api.commands", "db", "build-index", "--follow"],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            while builder.poll() is None:
+                time.sleep(0.5)
+            click.echo("the index builder ended; starting another one", err=True)
+            time.sleep(_LOOK_AGAIN_SECONDS)
+
+    threading.Thread(target=keep_running, daemon=True).start()
 
 
 def _serve_threaded(settings: Settings, host: str, port: int) -> None:
@@ -140,17 +161,16 @@ def _serve_threaded(settings: Settings, host: str, port: int) -> None:
 
 
 def _stop_with_parent() -> None:
-    """End the process when the one that started it is gone, if it asked for that."""
-    if os.environ.get("CAVEAT_STOP_WITH_PARENT") != "1":
-        return
-    parent = os.getppid()
+    """End the process when the one that started it is gone, if it gave its number for that."""
+    parent = os.environ.get("CAVEAT_STOP_WITH_PARENT", "")
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == int(parent):
             time.sleep(0.5)
-        os._exit(0)
+        os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=watch, daemon=True).start()
+    if parent.isdecimal():
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def _serve_gunicorn(settings: Settings, bind: str, workers: int, threads: int) -> None:
@@ -216,14 +236,15 @@ def db_build_index(data: Path | None, database: str | None, follow: bool) -> Non
     settings = _settings(data, database)
     if settings.index is None:
         raise SettingsError("no folder for the index files is named", hint="Set CAVEAT_INDEX to one.")
-    builder = Builder(_existing(settings), IndexFolder(settings.index))
+    folder = IndexFolder(settings.index)
     if not follow:
-        built = builder.build(least=1)
+        built = Builder(_existing(settings), folder).build(least=1)
         click.echo("nothing new to build" if built is None else f"built {_told(built)}")
         return
     _stop_with_parent()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
-        _keep_building(builder)
+        _keep_building(Builder(Store.open(settings.database), folder))
 
 
 def _keep_building(builder: Builder) -> None:

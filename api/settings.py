@@ -18,6 +18,8 @@ class Settings:
     """Address of the database: ``sqlite:///…`` or ``postgresql://…`` (``CAVEAT_DATABASE``)."""
     index: Path | None = None
     """Folder of the index files, on a local disk; without one, each worker holds the whole index itself."""
+    calibration: Path | None = None
+    """Another calibration than the shipped one, for new records (``CAVEAT_CALIBRATION``)."""
     key_environment: str = "live"
     """The middle of new API keys, ``cav_live_…``; ``test`` for trial installations."""
     max_items: int = 10_000
@@ -46,6 +48,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     return Settings(
         database=database or database_url(Path(folder)),
         index=_index_folder(environment, folder),
+        calibration=Path(environment["CAVEAT_CALIBRATION"])
+        if environment.get("CAVEAT_CALIBRATION")
+        else None,
         key_environment=key_environment,
         max_items=_positive(environment, "CAVEAT_MAX_ITEMS", 10_000),
         max_urls=_positive(environment, "CAVEAT_MAX_URLS", 100_000),

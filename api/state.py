@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import cast
 
 from flask import Flask, current_app
 
 from api.settings import Settings
+from registry.calibration import OWN_IDS, Calibration, load_calibration, shipped_calibration
+from registry.errors import SettingsError
 from registry.index_folder import IndexFolder
 from registry.lookup import Lookup
 from registry.registrar import Registrar
@@ -26,16 +29,35 @@ class State:
     store: Store
     lookup: Lookup
     registrar: Registrar
+    calibration: Calibration
 
 
 def attach(app: Flask, settings: Settings, now: Callable[[], datetime] | None = None) -> None:
-    """Open the store of ``settings`` and hang everything on ``app``; connects at the first request."""
+    """Open the store of ``settings`` and hang everything on ``app``; connects at the first request.
+
+    Raises :class:`SettingsError` when the calibration cannot be read.
+    """
     store = Store.open(settings.database)
     clock = now or (lambda: datetime.now(UTC))
     folder = None if settings.index is None else IndexFolder(settings.index)
-    app.extensions[_NAME] = State(settings, store, Lookup(store, folder), Registrar(store, clock))
+    calibration = shipped_calibration() if settings.calibration is None else _own(settings.calibration)
+    registrar = Registrar(store, clock, calibration)
+    app.extensions[_NAME] = State(settings, store, Lookup(store, folder), registrar, calibration)
 
 
 def state() -> State:
     """Return the state of the application that serves this request."""
     return cast(State, current_app.extensions[_NAME])
+
+
+def _own(path: Path) -> Calibration:
+    """Read an operator's calibration, whose number must not be one of the shipped ones."""
+    try:
+        found = load_calibration(path.read_bytes())
+        if found.id not in OWN_IDS:
+            raise SettingsError(f"number {found.id}; an operator's own is {OWN_IDS[0]} to {OWN_IDS[-1]}")
+    except (OSError, SettingsError) as error:
+        raise SettingsError(
+            f"CAVEAT_CALIBRATION: {path}: {error}", hint="Name another file, or none for the shipped one."
+        ) from error
+    return found

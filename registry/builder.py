@@ -9,6 +9,7 @@ are read again.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from registry.errors import SegmentError
@@ -25,24 +26,38 @@ _RATIO = 2
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Builder:
-    """Builds the index of ``store`` in ``folder``."""
+    """Builds the index of ``store`` in ``folder``.
+
+    The first time, and whenever there is something to build, all segments are read and checked whole.
+    """
 
     store: Store
     folder: IndexFolder
+    _checked: bool = False
 
     def build(self, least: int = LEAST) -> Part | None:
         """Write what the workers would else hold in memory, if it is ``least`` works and rules or more.
 
         Returns the segment that was written. Raises :class:`StorageFullError`, :class:`StorageError`.
         """
-        parts = self._sound_parts()
-        after = parts[-1].upto if parts else 0
+        with self.folder.writing():
+            if self._checked:
+                parts, refused = self._sound_parts(check=False)
+                if not (refused or self._waiting(parts, least)):
+                    return None
+            parts, refused = self._sound_parts(check=True)
+            for message in refused:
+                log.error("index refused, built anew: %s", message)
+            self._checked = True
+            return self._build(parts) if self._waiting(parts, least) else None
+
+    def _build(self, parts: list[Part]) -> Part:
+        self.folder.clear(parts)
+        after = _end_of(parts)
         head = self.store.head()
         with self.store.read() as connection:
-            if index_rows.count_between(connection, after, head) < max(least, 1):
-                return None
             with index_rows.entries_between(connection, after, head) as batches:
                 entries = Entries.joined([Entries.of([]), *batches])
             mark = index_rows.mark_at(connection, head)
@@ -55,21 +70,25 @@ class Builder:
         self.folder.publish([*parts, part])
         return part
 
-    def _sound_parts(self) -> list[Part]:
-        """Return the listed segments up to the first one that is damaged or of another database."""
-        try:
-            listed = self.folder.parts()
-        except SegmentError as error:
-            log.error("index list refused, built anew: %s", error.message)
-            return []
+    def _waiting(self, parts: Sequence[Part], least: int) -> bool:
+        """Say whether ``least`` works and rules or more are in none of ``parts``."""
+        head = self.store.head()
+        with self.store.read() as connection:
+            return index_rows.count_between(connection, _end_of(parts), head) >= max(least, 1)
+
+    def _sound_parts(self, *, check: bool) -> tuple[list[Part], list[str]]:
+        """Return the listed segments up to the first one that is damaged or of another database, and why."""
         sound: list[Part] = []
-        for part in listed:
-            try:
-                self.folder.open(part)
+        try:
+            for part in self.folder.parts():
+                self.folder.open(part, check=check)
                 with self.store.read() as connection:
                     index_rows.require_mark(connection, part)
-            except SegmentError as error:
-                log.error("index segment refused, built anew: %s", error.message)
-                break
-            sound.append(part)
-        return sound
+                sound.append(part)
+        except SegmentError as error:
+            return sound, [error.message]
+        return sound, []
+
+
+def _end_of(parts: Sequence[Part]) -> int:
+    return parts[-1].upto if parts else 0

@@ -8,7 +8,8 @@ with transparency is registered laid on white and again on black (``full_black``
 Asked are four forms: ``full``, ``mirror``, ``trim``, ``trim_mirror``.
 
 A window too plain to tell pictures apart (PDQ quality below ``MIN_QUALITY``, or fewer than ``MIN_BITS`` set
-bits) is left out; a picture whose whole is too plain has no perceptual hash and is found by SHA-256 alone.
+bits) is not registered; a work whose whole is too plain has no perceptual hash and is found by SHA-256 alone.
+A paler copy of a good picture can be plain: it is asked about, and what it matches asks for a review at most.
 
 pHash-64 (imagehash) rides along as an interchange value for those who hold it already; it never decides.
 """
@@ -39,6 +40,7 @@ __all__ = [
     "STRICT_RADIUS",
     "VERSION",
     "Fingerprint",
+    "has_bits",
     "hash_words",
     "is_distinctive",
     "pack_windows",
@@ -54,9 +56,10 @@ VERSION = 1
 MIN_QUALITY = 50
 MIN_BITS = 112
 STRICT_RADIUS = 31
-"""Bits within which a match decides; a registered window may carry a smaller radius of its own."""
+"""Bits within which a match decides."""
 REVIEW_RADIUS = 47
-"""Bits within which a match asks for a review."""
+"""Bits within which a match asks for a review. A registered window may carry a radius of its own; beyond it
+nothing matches."""
 PHASH_RADIUS = 3
 """Bits within which a pHash alone asks for a review."""
 
@@ -113,16 +116,20 @@ def query_fingerprint(picture: Picture, data: bytes) -> Fingerprint:
     whole = pdq(luma)
     trimmed = _trimmed(luma, whole)
     forms: dict[str, bytes] = {}
-    if _tells_apart(whole.quality, whole.bits):
-        forms |= {"full": whole.bits, "mirror": whole.mirrored}
-        if trimmed is not whole and _tells_apart(trimmed.quality, trimmed.bits):
-            forms |= {"trim": trimmed.bits, "trim_mirror": trimmed.mirrored}
+    for form, mirrored, found in (("full", "mirror", whole), ("trim", "trim_mirror", trimmed)):
+        if has_bits(found.bits) and found.quality >= min(whole.quality, MIN_QUALITY):
+            forms |= {form: found.bits, mirrored: found.mirrored}
     return _fingerprint(picture, data, whole.quality, _folded(forms))
 
 
 def is_distinctive(quality: int, pdq_hashes: Mapping[str, bytes]) -> bool:
-    """Say whether hashes of this quality may match by likeness at all."""
-    return quality >= MIN_QUALITY and all(_bit_count(value) >= MIN_BITS for value in pdq_hashes.values())
+    """Say whether hashes of this quality can tell pictures apart."""
+    return quality >= MIN_QUALITY and all(has_bits(value) for value in pdq_hashes.values())
+
+
+def has_bits(bits: bytes) -> bool:
+    """Say whether a hash has enough bits set to be compared: a flat picture's has not."""
+    return int.from_bytes(bits, "big").bit_count() >= MIN_BITS
 
 
 def parse_fingerprint(wire: object, names: tuple[str, ...], *, where: str = "fingerprint") -> Fingerprint:
@@ -175,15 +182,18 @@ def hash_words(hashes: list[bytes]) -> NDArray[np.uint64]:
     return words.reshape(len(hashes), -1)
 
 
-def pack_windows(fingerprint: Fingerprint, radius: int = STRICT_RADIUS, calibration: int = 0) -> bytes:
+def pack_windows(
+    fingerprint: Fingerprint, radii: Mapping[str, int] | None = None, calibration: int = 0
+) -> bytes:
     """Pack a registered fingerprint for storage.
 
-    One byte each: version, quality, calibration id, whether a pHash follows (8 bytes if so); then a window
-    at a time: its place in ``REGISTERED_WINDOWS``, its radius in bits, its 32 bytes.
+    ``radii`` has the own radius of each window in bits; without, it is the review's. One byte each: version,
+    quality, calibration id, whether a pHash follows (8 bytes if so); then a window at a time: its place in
+    ``REGISTERED_WINDOWS``, its radius, its 32 bytes.
     """
     head = bytes([fingerprint.version, fingerprint.quality, calibration, fingerprint.phash is not None])
     windows = [
-        bytes([REGISTERED_WINDOWS.index(name), radius]) + value
+        bytes([REGISTERED_WINDOWS.index(name), REVIEW_RADIUS if radii is None else radii[name]]) + value
         for name, value in sorted(fingerprint.pdq.items(), key=lambda item: REGISTERED_WINDOWS.index(item[0]))
     ]
     return head + (fingerprint.phash or b"") + b"".join(windows)
@@ -206,8 +216,8 @@ def trim_box(luma: _Luma) -> tuple[int, int, int, int] | None:
     """Find the picture inside a plain border: top, bottom, left, right, or None when there is no border.
 
     A line belongs to the border while at least 98 % of it lies within 10 grey levels of the outermost line's
-    median. Each side is trimmed for itself. A remainder below half of a side, or below 64 pixels, counts as
-    no border: the picture is then plain rather than framed.
+    median. Each side is trimmed for itself. A remainder below a third of a side, or below 64 pixels, counts
+    as no border: the picture is then plain rather than framed.
     """
     height, width = luma.shape
     top, bottom = _border(luma), _border(luma[::-1])
@@ -216,7 +226,7 @@ def trim_box(luma: _Luma) -> tuple[int, int, int, int] | None:
     new_height, new_width = height - top - bottom, width - left - right
     if not (top or bottom or left or right):
         return None
-    if new_height < max(_MIN_TRIMMED, height / 2) or new_width < max(_MIN_TRIMMED, width / 2):
+    if new_height < max(_MIN_TRIMMED, height / 3) or new_width < max(_MIN_TRIMMED, width / 3):
         return None
     return top, height - bottom, left, width - right
 
@@ -226,7 +236,7 @@ def _border(lines: _Luma) -> int:
     if not lines.size:
         return 0
     ground = np.median(lines[0])
-    limit = len(lines) // 2 + 1
+    limit = 2 * len(lines) // 3 + 1
     if fast.kernels is not None:
         return int(fast.kernels.pixels.border(lines[:limit], ground, _BORDER_TOLERANCE, _BORDER_SHARE))
     for start in range(0, limit, _BORDER_CHUNK):
@@ -270,11 +280,7 @@ def _folded(hashes: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _tells_apart(quality: int, bits: bytes) -> bool:
-    return quality >= MIN_QUALITY and _bit_count(bits) >= MIN_BITS
-
-
-def _bit_count(bits: bytes) -> int:
-    return int.from_bytes(bits, "big").bit_count()
+    return quality >= MIN_QUALITY and has_bits(bits)
 
 
 def _fingerprint(picture: Picture, data: bytes, quality: int, hashes: dict[str, bytes]) -> Fingerprint:

@@ -86,17 +86,32 @@ class HammingTable:
         table.fill()
         return table
 
+    @classmethod
+    def plan(cls, count: int, words: int) -> tuple[NDArray[np.int64], int]:
+        """Return the pieces for ``count`` hashes of ``words`` words, and the length of ``starts``.
+
+        None without the compiled loops, which alone search by them.
+        """
+        if fast.kernels is None:
+            return np.empty((0, 4), np.int64), 0
+        return cls.pieces_of(count, words), cls.buckets_of(count, words)
+
     @staticmethod
-    def plan(count: int, words: int) -> tuple[NDArray[np.int64], int]:
-        """Return the pieces for ``count`` hashes of ``words`` words, and the length of ``starts``."""
-        widths = _piece_widths(64 * words, count) if fast.kernels is not None and count else []
+    def pieces_of(count: int, words: int) -> NDArray[np.int64]:
+        """Return how ``count`` hashes of ``words`` words are cut."""
+        widths = _piece_widths(64 * words, count) if count else []
         firsts = np.cumsum([0, *widths])
         bases = np.cumsum([0, *((1 << width) + 1 for width in widths)])
         rows = [
             (first, width, base, int(width != widths[0]))
             for first, width, base in zip(firsts, widths, bases, strict=False)
         ]
-        return np.array(rows, np.int64).reshape(-1, 4), int(bases[-1])
+        return np.array(rows, np.int64).reshape(-1, 4)
+
+    @staticmethod
+    def buckets_of(count: int, words: int) -> int:
+        """Return the length of ``starts`` for so many hashes."""
+        return sum((1 << width) + 1 for width in _piece_widths(64 * words, count)) if count else 0
 
     def fill(self) -> None:
         """Sort the words into the tables, whose ``starts`` are zeros so far."""

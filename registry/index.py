@@ -21,9 +21,12 @@ from registry.fingerprint import PHASH_RADIUS, REGISTERED_WINDOWS, hash_words, u
 from registry.hamming import HammingIndex, HammingTable, Matches
 from registry.keys import Hits, KeySet, KeyTable, key_words
 
-__all__ = ["Entries", "FrozenIndex", "Index", "Near", "Place", "RowKeys", "place_of"]
+__all__ = ["MAX_SEQ", "Entries", "FrozenIndex", "Index", "Near", "Place", "RowKeys", "place_of"]
 
+_Layout = dict[str, tuple[str, tuple[int, ...]]]
 _ORDINAL_BITS = 23
+MAX_SEQ = (1 << (62 - _ORDINAL_BITS)) - 1
+"""The last event that has places."""
 
 
 class Place(NamedTuple):
@@ -43,7 +46,7 @@ class Place(NamedTuple):
 
 def place_of(seq: int, ordinal: int, *, is_rule: bool) -> int:
     """Return the number of a place, below 2⁶³. Requires ordinal < 2²³ and seq < 2³⁹."""
-    if not (0 <= ordinal < 1 << _ORDINAL_BITS and 0 <= seq < 1 << (62 - _ORDINAL_BITS)):
+    if not (0 <= ordinal < 1 << _ORDINAL_BITS and 0 <= seq <= MAX_SEQ):
         raise ValueError(f"no place for ordinal {ordinal} of event {seq}")
     return (seq << (_ORDINAL_BITS + 1)) | (ordinal << 1) | is_rule
 
@@ -134,9 +137,13 @@ class Near:
 
 
 class FrozenIndex:
-    """Entries in tables that never change; ``arrays`` as :meth:`fill` made them."""
+    """Entries in tables that never change; ``arrays`` as :meth:`fill` made them.
+
+    Raises ValueError for arrays that do not fit together.
+    """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        _check(arrays)
         self.arrays = arrays
         self.rules = KeyTable(*(arrays[f"rules.{name}"] for name in _KEY_ARRAYS))
         self.files = KeyTable(*(arrays[f"files.{name}"] for name in _KEY_ARRAYS))
@@ -147,22 +154,11 @@ class FrozenIndex:
         return len(self.rules) + len(self.files) + len(self.pdq) + len(self.phash)
 
     @staticmethod
-    def layout(entries: Entries) -> dict[str, tuple[str, tuple[int, ...]]]:
+    def layout(entries: Entries) -> _Layout:
         """Return name, type and shape of each array that holds ``entries``."""
-        layout: dict[str, tuple[str, tuple[int, ...]]] = {}
-        for name, count in (("rules", len(entries.rule_keys)), ("files", len(entries.file_keys))):
-            layout |= {f"{name}.{column}": ("uint64", (count,)) for column in ("high", "low")}
-            layout[f"{name}.records"] = ("int64", (count,))
-            layout[f"{name}.starts"] = ("uint32", (KeyTable.buckets(count) + 1,))
-        for name, words in (("pdq", entries.pdq), ("phash", entries.phash)):
-            pieces, buckets = HammingTable.plan(*words.shape)
-            layout[f"{name}.words"] = ("uint64", words.shape)
-            layout[f"{name}.pieces"] = ("int64", pieces.shape)
-            layout[f"{name}.starts"] = ("uint32", (buckets,))
-            layout[f"{name}.ids"] = ("uint32", (len(pieces), len(words)))
-            layout[f"{name}.places"] = ("int64", (len(words),))
-        layout |= {f"pdq.{column}": ("uint8", (len(entries.pdq),)) for column in ("radii", "windows")}
-        return layout
+        pieces = (len(HammingTable.plan(*words.shape)[0]) for words in (entries.pdq, entries.phash))
+        counts = (len(entries.rule_keys), len(entries.file_keys), len(entries.pdq), len(entries.phash))
+        return _layout(*counts, *pieces)
 
     @classmethod
     def fill(cls, arrays: Mapping[str, NDArray[Any]], entries: Entries) -> "FrozenIndex":
@@ -188,9 +184,9 @@ class FrozenIndex:
         """Give back what it was made of; the keys in their sorted order."""
         found = self.arrays
         return Entries(
-            np.stack([self.rules.high, self.rules.low], axis=1),
+            self.rules.keys,
             self.rules.records,
-            np.stack([self.files.high, self.files.low], axis=1),
+            self.files.keys,
             self.files.records,
             self.pdq.words,
             found["pdq.radii"],
@@ -274,7 +270,43 @@ class _Columns:
         self._size = end
 
 
-_KEY_ARRAYS = ("high", "low", "records", "starts")
+def _layout(rules: int, files: int, pdq: int, phash: int, pdq_pieces: int, phash_pieces: int) -> _Layout:
+    """Return name, type and shape of the arrays for so many keys and hashes, in so many tables or in none."""
+    layout: _Layout = {}
+    for name, count in (("rules", rules), ("files", files)):
+        layout[f"{name}.keys"] = ("uint64", (count, 2))
+        layout[f"{name}.records"] = ("int64", (count,))
+        layout[f"{name}.starts"] = ("uint32", (KeyTable.buckets(count) + 1,))
+    for name, count, words, pieces in (("pdq", pdq, 4, pdq_pieces), ("phash", phash, 1, phash_pieces)):
+        layout[f"{name}.words"] = ("uint64", (count, words))
+        layout[f"{name}.pieces"] = ("int64", (pieces, 4))
+        layout[f"{name}.starts"] = ("uint32", (HammingTable.buckets_of(count, words) if pieces else 0,))
+        layout[f"{name}.ids"] = ("uint32", (pieces, count))
+        layout[f"{name}.places"] = ("int64", (count,))
+    return layout | {f"pdq.{column}": ("uint8", (pdq,)) for column in ("radii", "windows")}
+
+
+def _check(arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Raise ValueError unless these are the arrays of as many keys and hashes as they have."""
+    names = ("rules.keys", "files.keys", "pdq.words", "phash.words", "pdq.pieces", "phash.pieces")
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise ValueError(f"no array {missing[0]!r}")
+    expected = _layout(*(len(arrays[name]) for name in names))
+    found = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
+    strange = [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]
+    if strange:
+        name = min(strange)
+        raise ValueError(f"array {name!r}: expected {expected.get(name)}, got {found.get(name)}")
+    for name, words in (("pdq", 4), ("phash", 1)):
+        pieces = arrays[f"{name}.pieces"]
+        if len(pieces) and not np.array_equal(
+            pieces, HammingTable.pieces_of(len(arrays[f"{name}.words"]), words)
+        ):
+            raise ValueError(f"array {name}.pieces: cut in another way than here")
+
+
+_KEY_ARRAYS = ("keys", "records", "starts")
 _HASH_ARRAYS = ("words", "pieces", "starts", "ids")
 
 

@@ -3,20 +3,22 @@
 ``current.json`` lists them, in the order of their events, without gaps from the first event on; it is
 replaced by renaming, so readers see the old list or the new one. A segment carries the last event that it
 holds together with that event's ``mark``, the SHA-256 of its leaf, which no other registry has: an index of
-another database is refused.
+another database is refused. Who writes holds a lock on the folder.
 """
 
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from registry.errors import SegmentError
-from registry.index import Entries, FrozenIndex
-from registry.segments import open_segment, sync_folder, write_segment
+from registry.errors import SegmentError, StorageError
+from registry.index import MAX_SEQ, Entries, FrozenIndex
+from registry.segments import disk_errors, open_segment, sync_folder, write_segment
 
 __all__ = ["IndexFolder", "Part", "mark_of"]
 
@@ -47,10 +49,10 @@ class IndexFolder:
         self.path = path
 
     def version(self) -> tuple[int, int] | None:
-        """Return what changes whenever the list does; None while there is no list."""
+        """Return what changes whenever the list does; None while there is none that can be reached."""
         try:
             found = (self.path / _LIST).stat()
-        except FileNotFoundError:
+        except OSError:
             return None
         return found.st_ino, found.st_mtime_ns
 
@@ -62,10 +64,10 @@ class IndexFolder:
                 raise SegmentError(
                     f"{_LIST}: of format {listed['format']}; this release reads {_LIST_FORMAT}"
                 )
-            parts = [Part(**part) for part in listed["parts"]]
+            parts = [_part(row) for row in listed["parts"]]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise SegmentError(f"{_LIST}: cannot be read: {error}") from error
         ends = [0, *(part.upto for part in parts)]
         if [part.after for part in parts] != ends[:-1]:
@@ -82,29 +84,79 @@ class IndexFolder:
         except (KeyError, ValueError) as error:
             raise SegmentError(f"{part.file}: an array is missing or of another kind: {error}") from error
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the one writer.
+
+        Raises :class:`StorageError` when another process is at it, or nothing can be written.
+        """
+        self._make()
+        lock = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            raise StorageError(
+                f"another process is writing the index in {self.path}", hint="One is enough; end the other."
+            ) from error
+        finally:
+            os.close(lock)
+
     def write(self, entries: Entries, after: int, upto: int, mark: str) -> Part:
-        """Write a segment; it counts once it is listed. Raises :class:`StorageFullError`."""
-        part = Part(f"events-{after}-{upto}.caveat", after, upto, mark, len(entries))
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Write a segment; it counts once it is listed. Raises :class:`StorageFullError`, StorageError."""
+        part = Part(_file_of(after, upto), after, upto, mark, len(entries))
+        self._make()
         with write_segment(self.path / part.file, _meta(part), FrozenIndex.layout(entries)) as arrays:
             FrozenIndex.fill(arrays, entries)
         return part
 
     def publish(self, parts: Sequence[Part]) -> None:
         """Make ``parts`` the list, and delete the segments that it no longer names."""
-        self.path.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"format": _LIST_FORMAT, "parts": [asdict(part) for part in parts]}, indent=1)
         temporary = self.path / f".{_LIST}.{os.getpid()}"
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path / _LIST)
-        sync_folder(self.path)
+        self._make()
+        try:
+            with disk_errors(f"the index list {self.path / _LIST}"):
+                with temporary.open("w", encoding="utf-8") as file:
+                    file.write(text + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(self.path / _LIST)
+                sync_folder(self.path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        self.clear(parts)
+
+    def clear(self, parts: Sequence[Part]) -> None:
+        """Delete segments and unfinished files other than ``parts``."""
         kept = {part.file for part in parts}
-        for path in self.path.glob("*.caveat"):
-            if path.name not in kept:
-                path.unlink()
+        with disk_errors(f"the index folder {self.path}"):
+            for pattern in ("*.caveat", ".*.caveat.*", f".{_LIST}.*"):
+                for path in self.path.glob(pattern):
+                    if path.name not in kept:
+                        path.unlink(missing_ok=True)
+
+    def _make(self) -> None:
+        with disk_errors(f"the index folder {self.path}"):
+            self.path.mkdir(parents=True, exist_ok=True)
+
+
+def _file_of(after: int, upto: int) -> str:
+    return f"events-{after}-{upto}.caveat"
+
+
+def _part(row: Any) -> Part:
+    """Read one row of the list as strictly as it is written."""
+    part = Part(**row)
+    numbers = (part.after, part.upto, part.size)
+    if not all(type(number) is int for number in numbers) or not 0 <= part.after <= part.upto <= MAX_SEQ:
+        raise ValueError(f"not the events of a segment: {str(numbers)[:80]}")
+    if part.file != _file_of(part.after, part.upto) or part.size < 0:
+        raise ValueError(f"not a segment of its events: {str(part.file)[:80]!r}")
+    if type(part.mark) is not str or len(bytes.fromhex(part.mark)) != hashlib.sha256().digest_size:
+        raise ValueError(f"not the mark of an event: {str(part.mark)[:80]!r}")
+    return part
 
 
 def _meta(part: Part) -> dict[str, Any]:

@@ -8,11 +8,12 @@ to many records, which are numbers of the caller's choice.
   table of its own and is merged upwards. A search under way keeps the list that it began with.
 """
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from math import log2
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,25 +55,25 @@ def key_bytes(words: _Words) -> list[bytes]:
 
 
 class KeyTable:
-    """Sorted keys: ``high``, ``low: uint64[n]``, ``records: int64[n]``, n < 2³².
+    """Sorted keys: ``keys: uint64[n, 2]``, ``records: int64[n]``, n < 2³².
 
     ``starts: uint32[2^b + 1]`` says where the keys with given upper *b* bits begin. Equal keys stand in the
     order in which they came.
     """
 
-    def __init__(self, high: _Words, low: _Words, records: _Records, starts: NDArray[np.uint32]) -> None:
-        self.high, self.low, self.records, self.starts = high, low, records, starts
+    def __init__(self, keys: _Words, records: _Records, starts: NDArray[np.uint32]) -> None:
+        self.keys, self.records, self.starts = keys, records, starts
         self._shift = 64 - (len(starts) - 1).bit_length() + 1
 
     @classmethod
     def build(cls, keys: _Words, records: _Records) -> "KeyTable":
         """Sort ``keys: uint64[n, 2]`` with their ``records: int64[n]``."""
         order = np.lexsort((keys[:, 1], keys[:, 0]))
-        high, low = keys[order, 0], keys[order, 1]
+        ordered = keys[order]
         bits = cls.buckets(len(keys)).bit_length() - 1
         firsts = np.arange(1, 1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
-        starts = np.concatenate([[0], np.searchsorted(high, firsts), [len(high)]]).astype(np.uint32)
-        return cls(high, low, records[order], starts)
+        starts = np.concatenate([[0], np.searchsorted(ordered[:, 0], firsts), [len(keys)]])
+        return cls(ordered, records[order], starts.astype(np.uint32))
 
     @staticmethod
     def buckets(count: int) -> int:
@@ -80,7 +81,7 @@ class KeyTable:
         return 1 << max(0, round(log2(max(count, 1) / _A_BUCKET)))
 
     def __len__(self) -> int:
-        return len(self.high)
+        return len(self.keys)
 
     def query(self, keys: _Words) -> Hits:
         """Return the records that carry each of ``keys: uint64[k, 2]``."""
@@ -98,25 +99,29 @@ class KeyTable:
     def range(self, prefix: bytes) -> list[bytes]:
         """Return every key that begins with ``prefix`` (at most 16 bytes), in order, each once."""
         first, last = key_words([prefix.ljust(KEY_BYTES, b"\x00"), prefix.ljust(KEY_BYTES, b"\xff")])
-        begin, end = self._place(first, "left"), self._place(last, "right")
-        found = np.stack([self.high[begin:end], self.low[begin:end]], axis=1)
+        found = self.keys[self._place(first, bisect_left) : self._place(last, bisect_right)]
         return list(dict.fromkeys(key_bytes(found)))
 
     def _find(self, keys: _Words) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the first place of each key, and how many equal ones stand there."""
         if fast.kernels is not None and len(self):
             found: tuple[NDArray[np.int64], NDArray[np.int64]] = fast.kernels.keys.find(
-                self.high, self.low, self.starts, self._shift, keys
+                self.keys, self.starts, self._shift, keys
             )
             return found
-        begin = np.searchsorted(self.high, keys[:, 0], "left")
-        end = np.searchsorted(self.high, keys[:, 0], "right")
+        begin = np.searchsorted(self._upper, keys[:, 0], "left")
+        end = np.searchsorted(self._upper, keys[:, 0], "right")
         for k in np.flatnonzero(end > begin):
-            begin[k], end[k] = self._place(keys[k], "left"), self._place(keys[k], "right")
+            begin[k], end[k] = self._place(keys[k], bisect_left), self._place(keys[k], bisect_right)
         return begin, end - begin
 
-    def _place(self, key: _Words, side: Literal["left", "right"]) -> int:
-        begin, end = np.searchsorted(self.high, key[0], "left"), np.searchsorted(self.high, key[0], "right")
-        return int(begin + np.searchsorted(self.low[begin:end], key[1], side))
+    @cached_property
+    def _upper(self) -> _Words:
+        return np.ascontiguousarray(self.keys[:, 0])
+
+    def _place(self, key: _Words, bisect: Callable[..., int]) -> int:
+        wanted = tuple(key.tolist())
+        return bisect(range(len(self)), wanted, key=lambda at: tuple(self.keys[at].tolist()))
 
 
 class KeySet:
@@ -157,5 +162,5 @@ class KeySet:
 
 
 def _merged(older: KeyTable, newer: KeyTable) -> KeyTable:
-    high, low = np.concatenate([older.high, newer.high]), np.concatenate([older.low, newer.low])
-    return KeyTable.build(np.stack([high, low], axis=1), np.concatenate([older.records, newer.records]))
+    keys = np.concatenate([older.keys, newer.keys])
+    return KeyTable.build(keys, np.concatenate([older.records, newer.records]))

@@ -10,9 +10,9 @@ opened beside the work and take the place of the old index once they have caught
 damaged, or not of this database, is refused, and its events are read from the database instead.
 
 Matching, for one item: its URL by every rule that covers it, its SHA-256, and its PDQ forms within the
-review radius of every registered window. Within the strict radius, and within the window's own, a match
-decides; beyond, it asks for a review. A pHash is compared only where no PDQ form was sent, and asks for a
-review at most.
+review radius of every registered window and within the window's own. Within the strict radius a match
+decides; beyond, and for a plain picture, it asks for a review.
+A pHash is compared only where no PDQ form was sent, and asks for a review at most.
 """
 
 import json
@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Row
@@ -35,10 +35,10 @@ from registry.fingerprint import (
     REVIEW_RADIUS,
     STRICT_RADIUS,
     Fingerprint,
+    has_bits,
     hash_words,
-    is_distinctive,
 )
-from registry.index import FrozenIndex, Index, Near, Place
+from registry.index import Entries, FrozenIndex, Index, Near, Place
 from registry.index_folder import IndexFolder, Part
 from registry.keys import key_words
 from registry.preference import Match, Preference, Scope, State, Statement, Use
@@ -46,7 +46,7 @@ from registry.store import Store, index_rows, reservations
 from registry.urlkeys import KINDS, url_keys
 from registry.urls import CanonicalUrl, RuleKind
 
-__all__ = ["MAX_NEAR", "Answer", "Lookup", "Question"]
+__all__ = ["MAX_NEAR", "Answer", "Lookup", "Question", "warm_up"]
 
 MAX_NEAR = 1_000
 """Registered hashes near to one asked hash that are looked at; of more, the answer says so."""
@@ -74,7 +74,8 @@ class Question:
         """Whether it has a fingerprint only, and one that cannot be told apart from others."""
         if self.url is not None or self.sha256 is not None or self.fingerprint is None:
             return False
-        return not _comparable(self.fingerprint) and _lone_phash(self.fingerprint) is None
+        comparable = any(has_bits(value) for value in self.fingerprint.pdq.values())
+        return not comparable and _lone_phash(self.fingerprint) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +94,19 @@ _Found = dict[tuple[int, str], Match]
 """By place and kind of match: how a row was found for one item."""
 
 
+class _Reached(NamedTuple):
+    """The last event that was taken in, and its mark."""
+
+    seq: int
+    mark: str
+
+
 @dataclass(slots=True)
 class _Reading:
-    """An index, and the event up to which it was filled."""
+    """An index, and how far it was filled."""
 
     index: Index
-    applied: int
+    reached: _Reached
     segments: dict[Part, FrozenIndex] = field(default_factory=dict)
 
 
@@ -137,7 +145,7 @@ class Lookup:
         found: list[_Found] = [{} for _ in questions]
         _match_files(index, questions, found)
         _match_urls(index, questions, found)
-        incomplete = _match_pdq(index, questions, found, REVIEW_RADIUS if review else STRICT_RADIUS)
+        incomplete = _match_pdq(index, questions, found, review)
         if review:
             incomplete |= _match_phash(index, questions, found)
         said = _Said.read(self._store, chain.from_iterable(found), seq)
@@ -146,48 +154,55 @@ class Lookup:
 
     def _caught_up(self) -> tuple[int, Index]:
         # The order matters: whatever was answered before this line, the head read after it cannot be older.
-        before = self._answered
-        head = self._store.head()
+        before, reading = self._answered, self._reading
+        reached = _Reached(0, "") if reading is None else reading.reached
+        with self._store.read() as connection:
+            head, mark = index_rows.head_and_mark(connection, reached.seq)
         if head < before:
-            raise StaleIndexError(
-                f"the database is at event {head}, behind the {before} that were answered before",
-                hint="An older copy of the database was put in its place; restart the service on purpose.",
-            )
-        self._look_for_segments()
-        reading = self._reading
-        if reading is None or head > reading.applied:
-            with self._lock:
-                # Whoever fails on the way leaves no half of the rows behind: the next request begins anew.
-                reading, self._reading = self._reading or self._opened({}), None
-                if head > reading.applied:
-                    self._add(reading, head)
-                self._reading = reading
+            raise _went_back(f"is at event {head}, behind the {before} that were answered before")
+        _require_same(reached, mark)
+        self._look_for_segments(reading)
+        if reading is None or head > reached.seq:
+            reading = self._filled(head)
         if head > self._answered:
             with self._lock:
                 self._answered = max(self._answered, head)
         return head, reading.index
 
-    def _add(self, reading: _Reading, upto: int) -> None:
-        with (
-            self._store.read() as connection,
-            index_rows.entries_between(connection, reading.applied, upto) as batches,
-        ):
-            for entries in batches:
-                reading.index.add(entries)
-        reading.applied = upto
+    def _filled(self, head: int) -> _Reading:
+        """Take in the events up to ``head``."""
+        with self._lock:
+            # Whoever fails on the way leaves no half of the rows behind: the next request begins anew.
+            reading, self._reading = self._reading or self._opened({}), None
+            if head > reading.reached.seq:
+                self._add(reading, head)
+            self._reading = reading
+        return reading
 
-    def _look_for_segments(self) -> None:
+    def _add(self, reading: _Reading, upto: int) -> None:
+        reached = reading.reached
+        with self._store.read() as connection:
+            _require_same(reached, index_rows.mark_at(connection, reached.seq))
+            with index_rows.entries_between(connection, reached.seq, upto) as batches:
+                for entries in batches:
+                    reading.index.add(entries)
+            reading.reached = _Reached(upto, index_rows.mark_at(connection, upto))
+
+    def _look_for_segments(self, reading: _Reading | None) -> None:
         """Open new segments in a thread, if there are any and nobody is at it."""
-        if self._folder is None or self._reading is None or self._folder.version() == self._version:
+        if self._folder is None or reading is None or self._folder.version() == self._version:
             return
         if self._opening.acquire(blocking=False):
-            threading.Thread(target=self._take_over, args=(self._reading,), daemon=True).start()
+            try:
+                threading.Thread(target=self._take_over, args=(reading,), daemon=True).start()
+            except RuntimeError:  # no more threads: the old index goes on answering
+                self._opening.release()
 
     def _take_over(self, old: _Reading) -> None:
         try:
             new = self._opened(old.segments)
-            if old.applied > new.applied:
-                self._add(new, old.applied)
+            if old.reached.seq > new.reached.seq:
+                self._add(new, old.reached.seq)
             with self._lock:
                 self._reading = new
         except Exception:  # the old index goes on answering, and the next request tries again
@@ -203,16 +218,49 @@ class Lookup:
             self._version = self._folder.version()
             try:
                 for part in self._folder.parts():
-                    segments[part] = known.get(part) or self._segment(self._folder, part)
+                    with self._store.read() as connection:
+                        index_rows.require_mark(connection, part)
+                    segments[part] = known[part] if part in known else self._folder.open(part)
             except SegmentError as error:
                 log.error("index segment refused, its events are read anew: %s", error.message)
-        applied = max((part.upto for part in segments), default=0)
-        return _Reading(Index(list(segments.values())), applied, segments)
+        reached = max((_Reached(part.upto, part.mark) for part in segments), default=_Reached(0, ""))
+        return _Reading(Index(list(segments.values())), reached, segments)
 
-    def _segment(self, folder: IndexFolder, part: Part) -> FrozenIndex:
-        with self._store.read() as connection:
-            index_rows.require_mark(connection, part)
-        return folder.open(part)
+
+def _require_same(reached: _Reached, mark: str) -> None:
+    """Raise :class:`StaleIndexError` unless the event that was reached is still the database's."""
+    if mark != reached.mark:
+        raise _went_back(f"has another event {reached.seq} than the one that was answered from")
+
+
+def _went_back(what: str) -> StaleIndexError:
+    return StaleIndexError(
+        f"the database {what}",
+        hint="An older copy of the database was put in its place; restart the service on purpose.",
+    )
+
+
+def warm_up() -> None:
+    """Load the compiled loops, or compile them on a new machine, before the first question waits for it.
+
+    What a process forks afterwards has them too.
+    """
+    words = np.random.default_rng(1).integers(0, 2**64, (4096, 4), np.uint64)
+    places = np.arange(len(words))
+    plain = np.zeros(len(words), np.uint8)
+    keys, halves = words[:, :2].copy(), words[:, :1].copy()
+    entries = Entries(keys, places, keys, places, words, plain, plain, places, halves, places)
+    arrays = {name: np.zeros(shape, kind) for name, (kind, shape) in FrozenIndex.layout(entries).items()}
+    FrozenIndex.fill(arrays, entries)
+    for array in arrays.values():
+        array.flags.writeable = False  # as in a segment, for which the loops are compiled anew
+    index = Index([FrozenIndex(arrays)])
+    index.add(entries)
+    for radius in (1, STRICT_RADIUS, REVIEW_RADIUS):
+        index.near_pdq(words[:1], radius, MAX_NEAR)
+        index.near_phash(halves[:1], radius, MAX_NEAR)
+    index.files(keys[:1])
+    url_keys(["https://example.org/a.jpg"])
 
 
 def _match_files(index: Index, questions: Sequence[Question], found: list[_Found]) -> None:
@@ -231,21 +279,24 @@ def _match_urls(index: Index, questions: Sequence[Question], found: list[_Found]
         found[asked[url][0]][row, str(KINDS[kind])] = _URL_MATCHES[KINDS[kind]]
 
 
-def _match_pdq(index: Index, questions: Sequence[Question], found: list[_Found], radius: int) -> set[int]:
+def _match_pdq(index: Index, questions: Sequence[Question], found: list[_Found], review: bool) -> set[int]:
     asked = [
-        (place, form, value)
+        (place, form, value, question.fingerprint.quality < MIN_QUALITY)
         for place, question in enumerate(questions)
-        if question.fingerprint is not None and _comparable(question.fingerprint)
+        if question.fingerprint is not None and question.fingerprint.pdq
         for form, value in question.fingerprint.pdq.items()
+        if has_bits(value)
     ]
     if not asked:
         return set()
-    near = index.near_pdq(hash_words([value for *_, value in asked]), radius, MAX_NEAR)
-    limits = np.minimum(near.radius, STRICT_RADIUS).tolist()
-    for (number, row, distance, window), limit in zip(_rows_of(near), limits, strict=True):
-        place, form, _ = asked[number]
-        match = Match("pdq", distance <= limit, distance, REGISTERED_WINDOWS[window], form)
-        _keep_nearest(found[place], row, match)
+    words = hash_words([value for _, _, value, _ in asked])
+    near = index.near_pdq(words, REVIEW_RADIUS if review else STRICT_RADIUS, MAX_NEAR)
+    for (number, row, distance, window), own in zip(_rows_of(near), near.radius.tolist(), strict=True):
+        place, form, _, plain = asked[number]
+        certain = distance <= STRICT_RADIUS and not plain
+        if distance <= own and (certain or review):
+            match = Match("pdq", certain, distance, REGISTERED_WINDOWS[window], form)
+            _keep_nearest(found[place], row, match)
     return {asked[number][0] for number in near.cut.tolist()}
 
 
@@ -262,10 +313,6 @@ def _match_phash(index: Index, questions: Sequence[Question], found: list[_Found
         match = Match("phash", certain=False, distance=distance, window="full", form="full")
         _keep_nearest(found[asked[number][0]], row, match)
     return {asked[number][0] for number in near.cut.tolist()}
-
-
-def _comparable(fingerprint: Fingerprint) -> bool:
-    return bool(fingerprint.pdq) and is_distinctive(fingerprint.quality, fingerprint.pdq)
 
 
 def _lone_phash(fingerprint: Fingerprint) -> bytes | None:
@@ -316,7 +363,7 @@ class _Said:
     def about(self, question: Question, matches: _Found) -> list[Statement]:
         """Return the statements of the rows that matched and still hold."""
         said = []
-        for (number, kind), match in matches.items():
+        for (number, kind), match in sorted(matches.items(), key=lambda found: found[0][0]):
             row = self.rows.get(number)
             # The index compares half of a SHA-256; the row has all of it.
             if row is None or (kind == "sha256" and bytes(row.sha256) != question.sha256):

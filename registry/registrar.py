@@ -21,6 +21,7 @@ from typing import Any
 
 import rfc8785
 
+from registry.calibration import Calibration, radii_of
 from registry.errors import ConflictError, ForbiddenError, NotFoundError
 from registry.fingerprint import Fingerprint, is_distinctive, pack_windows
 from registry.preference import Preference, State, Use
@@ -123,11 +124,17 @@ class Registered:
 
 
 class Registrar:
-    """Writes to one store; ``now`` gives the time of each event."""
+    """Writes to one store; ``now`` gives the time of each event.
 
-    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
+    ``calibration`` gives each new window its radius; without one it is the strict radius.
+    """
+
+    def __init__(
+        self, store: Store, now: Callable[[], datetime], calibration: Calibration | None = None
+    ) -> None:
         self._store = store
         self._now = now
+        self._calibration = calibration
 
     def register(self, caller: Caller, draft: Draft, repeat: Repeatable | None = None) -> Registered:
         """Lodge a reservation. Raises :class:`ForbiddenError`, :class:`ConflictError`, StorageError."""
@@ -147,7 +154,7 @@ class Registrar:
         self, caller: Caller, id_: str, works: Sequence[WorkDraft], repeat: Repeatable | None = None
     ) -> Registered:
         """Add works to an own reservation that holds."""
-        rows, exact_only = _work_rows(works)
+        rows, exact_only = _work_rows(works, self._calibration)
 
         def write(tx: Transaction) -> Registered:
             version = _own(tx, caller, id_)
@@ -185,7 +192,7 @@ class Registrar:
 
     def _lodge(self, tx: Transaction, caller: Caller, draft: Draft) -> Registered:
         id_ = _new_id()
-        works, exact_only = _work_rows(draft.works)
+        works, exact_only = _work_rows(draft.works, self._calibration)
         rules = [{"kind": str(rule.kind), "surt": rule.surt, "key": rule.key} for rule in draft.rules]
         values = _version_values(caller, draft, self._seconds())
         reservations.insert_version(tx, {"reservation_id": id_, **values})
@@ -281,7 +288,9 @@ def _require_authority(caller: Caller, rules: Sequence[UrlRule]) -> None:
             )
 
 
-def _work_rows(works: Sequence[WorkDraft]) -> tuple[list[dict[str, Any]], tuple[int, ...]]:
+def _work_rows(
+    works: Sequence[WorkDraft], calibration: Calibration | None
+) -> tuple[list[dict[str, Any]], tuple[int, ...]]:
     rows, exact_only = [], []
     for place, work in enumerate(works):
         print_ = work.fingerprint
@@ -295,10 +304,16 @@ def _work_rows(works: Sequence[WorkDraft]) -> tuple[list[dict[str, Any]], tuple[
                 "url": work.url,
                 "url_key": None if work.url is None else exact_key(work.url),
                 "sha256": work.sha256,
-                "packed": None if print_ is None else pack_windows(print_),
+                "packed": None if print_ is None else _packed(print_, calibration),
             }
         )
     return rows, tuple(exact_only)
+
+
+def _packed(fingerprint: Fingerprint, calibration: Calibration | None) -> bytes:
+    if calibration is None:
+        return pack_windows(fingerprint)
+    return pack_windows(fingerprint, radii_of(fingerprint, calibration), calibration.id)
 
 
 def _version_values(caller: Caller, draft: Draft, at: int) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def test_every_setting_stands_in_the_reference_and_the_reverse():
     assert set(documented) == read | {"CAVEAT_TEST_POSTGRES"}
     for field in fields(Settings):
         row = documented[f"CAVEAT_{field.name.upper()}"]
-        assert field.name in ("database", "index") or row[1].strip("`") == str(field.default)
+        assert field.name in ("database", "index", "calibration") or row[1].strip("`") == str(field.default)
 
 
 def test_every_error_stands_in_the_reference_with_its_status():

@@ -14,7 +14,7 @@ blueprint = Blueprint("parameters", __name__, url_prefix="/api/v1")
 
 
 class Parameters(BaseModel):
-    """Live fingerprint versions, radii in bits, and limits of one request."""
+    """Live fingerprint versions, radii in bits, the calibration of new records, limits of one request."""
 
     fingerprint_versions: list[int]
     registered_windows: list[str]
@@ -23,6 +23,7 @@ class Parameters(BaseModel):
     strict_radius: int
     review_radius: int
     phash_radius: int
+    calibration: int
     uses: list[str]
     modes: list[str]
     max_items: int
@@ -40,6 +41,7 @@ def parameters() -> Response:
         strict_radius=fingerprint.STRICT_RADIUS,
         review_radius=fingerprint.REVIEW_RADIUS,
         phash_radius=fingerprint.PHASH_RADIUS,
+        calibration=state().calibration.id,
         uses=list(Use),
         modes=list(Mode),
         max_items=state().settings.max_items,

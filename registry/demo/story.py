@@ -109,7 +109,7 @@ def _registry(data: Path) -> Iterator[tuple[str, dict[str, str]]]:
         "Maker": _new_key(data, "A LoRA maker", "lookup"),
     }
     command = [*_COMMANDS, "serve", "--threaded", "--port", "0", "--data", str(data)]
-    environment = {**os.environ, "CAVEAT_STOP_WITH_PARENT": "1"}
+    environment = {**os.environ, "CAVEAT_STOP_WITH_PARENT": str(os.getpid())}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:  # noqa: S603
         try:
             line = server.stdout.readline() if server.stdout else ""

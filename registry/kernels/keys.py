@@ -9,41 +9,65 @@ __all__ = ["find"]
 
 _Words = NDArray[np.uint64]
 _AHEAD = 32
+_NEAR = 2
+"""Keys before and behind the guess that are fetched: two lines of the cache."""
+_STEPS = 64
 
 
 @compiled
 def find(
-    high: _Words, low: _Words, starts: NDArray[np.uint32], shift: int, queries: _Words
+    keys: _Words, starts: NDArray[np.uint32], shift: int, queries: _Words
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the first place of each of ``queries: uint64[k, 2]`` and how many equal keys stand there.
 
     ``starts`` says, for the upper bits of a key (those above ``shift``), where keys with these bits begin.
-    From there the lower bits tell about how far to go, since keys are hashes and spread evenly; a few steps
-    from the guess finds the place. The memory is asked for some queries ahead.
+    From there the lower bits tell about how far to go, since most keys are hashes and spread evenly; a few
+    steps from the guess find the place, and where they do not, halving does. The memory is asked for some
+    queries ahead.
     """
-    size = high.shape[0]
+    size = keys.shape[0]
     first, count = np.empty(queries.shape[0], np.int64), np.zeros(queries.shape[0], np.int64)
     for ahead in range(queries.shape[0] + _AHEAD):
         if ahead < queries.shape[0]:
             first[ahead] = _guess(starts, shift, queries[ahead, 0])
-            fetch(high, max(first[ahead] - 4, 0))
-            fetch(high, min(first[ahead] + 4, size - 1))
-            fetch(low, min(first[ahead], size - 1))
+            fetch(keys, 2 * max(first[ahead] - _NEAR, 0))
+            fetch(keys, 2 * min(first[ahead] + _NEAR, size - 1))
         k = ahead - _AHEAD
         if k >= 0:
-            wanted = queries[k, 0]
-            place = min(first[k], size - 1)
-            while place > 0 and high[place - 1] >= wanted:
+            high, low = queries[k, 0], queries[k, 1]
+            place, steps = first[k], 0
+            while steps < _STEPS and place > 0 and not _less(keys, place - 1, high, low):
                 place -= 1
-            while place < size and high[place] < wanted:
+                steps += 1
+            while steps < _STEPS and place < size and _less(keys, place, high, low):
                 place += 1
-            while place < size and high[place] == wanted and low[place] < queries[k, 1]:
-                place += 1
+                steps += 1
+            if steps == _STEPS:
+                place = _halving(keys, starts, shift, high, low)
             first[k] = place
-            while place < size and high[place] == wanted and low[place] == queries[k, 1]:
+            while place < size and keys[place, 0] == high and keys[place, 1] == low:
                 place += 1
             count[k] = place - first[k]
     return first, count
+
+
+@inlined
+def _less(keys: _Words, place: int, high: np.uint64, low: np.uint64) -> bool:
+    return keys[place, 0] < high or (keys[place, 0] == high and keys[place, 1] < low)
+
+
+@compiled
+def _halving(keys: _Words, starts: NDArray[np.uint32], shift: int, high: np.uint64, low: np.uint64) -> int:
+    """Return the first place whose key is not less, for keys that somebody chose to crowd together."""
+    bucket = np.int64(high >> np.uint64(shift)) if shift < 64 else 0
+    begin, end = np.int64(starts[bucket]), np.int64(starts[bucket + 1])
+    while begin < end:
+        middle = (begin + end) // 2
+        if _less(keys, middle, high, low):
+            begin = middle + 1
+        else:
+            end = middle
+    return begin
 
 
 @inlined

@@ -10,11 +10,11 @@ from registry.index import Entries, RowKeys, place_of
 from registry.index_folder import Part, mark_of
 from registry.store import events
 from registry.store.sql import table_of
-from registry.tables import Event, UrlRuleRow, Work
+from registry.tables import Event, Head, UrlRuleRow, Work
 
-__all__ = ["count_between", "entries_between", "mark_at", "require_mark"]
+__all__ = ["count_between", "entries_between", "head_and_mark", "mark_at", "require_mark"]
 
-_EVENT, _WORK, _RULE = table_of(Event), table_of(Work), table_of(UrlRuleRow)
+_EVENT, _HEAD, _WORK, _RULE = (table_of(one) for one in (Event, Head, Work, UrlRuleRow))
 _ROWS = 20_000
 
 
@@ -58,6 +58,12 @@ def count_between(connection: Connection, after: int, upto: int) -> int:
     return total
 
 
+def head_and_mark(connection: Connection, seq: int) -> tuple[int, str]:
+    """Return the number of the last event, and the mark of event ``seq``."""
+    head = connection.execute(select(_HEAD.c.n)).scalar_one()
+    return int(head), mark_at(connection, seq)
+
+
 def mark_at(connection: Connection, seq: int) -> str:
     """Return the mark of event ``seq``; empty when there is no such event."""
     leaf = connection.execute(select(_EVENT.c.leaf).where(_EVENT.c.seq == seq)).scalar_one_or_none()
@@ -66,5 +72,5 @@ def mark_at(connection: Connection, seq: int) -> str:
 
 def require_mark(connection: Connection, part: Part) -> None:
     """Raise :class:`SegmentError` unless the last event of ``part`` is one of this database."""
-    if mark_at(connection, part.upto) != part.mark:
+    if not part.mark or mark_at(connection, part.upto) != part.mark:
         raise SegmentError(f"{part.file}: of another database: its event {part.upto} is not the one here")

@@ -240,7 +240,6 @@ MALFORMED = {
     "a long id": {"id": "a" * 1001, "url": URL},
 }
 PLAIN = {
-    "low quality": {"fingerprint": {"v": 1, "quality": 49, "pdq": {"full": GOOD}}},
     "all zero": {"fingerprint": {"v": 1, "quality": 100, "pdq": {"full": "00" * 32}}},
     "no hash": {"fingerprint": {"v": 1, "quality": 100}},
 }

@@ -84,7 +84,10 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     ]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("CAVEAT_")}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**environment, "CAVEAT_STOP_WITH_PARENT": "1"}
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**environment, "CAVEAT_STOP_WITH_PARENT": str(os.getpid())},
     ) as server:
         try:
             assert server.stdout is not None

@@ -19,6 +19,7 @@ from registry.fingerprint import (
     STRICT_RADIUS,
     VERSION,
     Fingerprint,
+    has_bits,
     hash_words,
     is_distinctive,
     pack_windows,
@@ -187,14 +188,14 @@ def test_a_picture_with_alpha_is_registered_on_white_and_on_black(encode):
     ],
     ids=["grey", "black", "gradient", "four pixels wide", "one pixel"],
 )
-def test_a_plain_picture_has_no_perceptual_hash_and_is_known_by_its_sha256(pixels, encode):
+def test_a_plain_picture_is_registered_by_its_sha256_alone(pixels, encode):
     data = encode(Image.fromarray(pixels))
     for one in both_of(pixels, encode):
-        assert one.pdq == {}
         assert one.quality < MIN_QUALITY
         assert one.sha256 == hashlib.sha256(data).digest()
         assert len(one.phash) == 8
-        assert "pdq" not in one.to_wire()
+    assert one.pdq == {} or all(has_bits(value) for value in one.pdq.values())
+    assert both_of(pixels, encode)[0].pdq == {}
 
 
 @pytest.mark.parametrize(
@@ -222,10 +223,13 @@ def canvas(height, width, box, ground=255.0):
         ((0, 180, 0, 300), (0, 180, 0, 300)),
         ((5, 200, 0, 300), (5, 200, 0, 300)),
         ((0, 200, 0, 300), None),
-        ((60, 150, 0, 300), None),
-        ((0, 200, 80, 220), None),
+        ((60, 127, 0, 300), (60, 127, 0, 300)),
+        ((60, 126, 0, 300), None),
+        ((0, 200, 100, 200), (0, 200, 100, 200)),
+        ((0, 200, 100, 199), None),
+        ((0, 67, 0, 300), (0, 67, 0, 300)),
     ],
-    ids=["all sides", "bottom", "top", "no border", "under half the height", "under half the width"],
+    ids=["all sides", "bottom", "top", "no border", "low", "too low", "narrow", "too narrow", "one side"],
 )
 def test_a_plain_border_is_found(box, expected):
     assert trim_box(canvas(200, 300, box)) == expected
@@ -343,9 +347,10 @@ def test_words_are_big_endian_and_keep_their_order():
 
 def test_the_packed_form_is_frozen():
     fingerprint = Fingerprint(1, 77, b"phash..8", {"middle": b"m" * 32, "full": b"f" * 32})
-    assert pack_windows(fingerprint, 31, 5) == (
-        b"\x01\x4d\x05\x01phash..8" + b"\x00\x1f" + b"f" * 32 + b"\x03\x1f" + b"m" * 32
+    assert pack_windows(fingerprint, {"full": 30, "middle": 9}, 5) == (
+        b"\x01\x4d\x05\x01phash..8" + b"\x00\x1e" + b"f" * 32 + b"\x03\x09" + b"m" * 32
     )
+    assert unpack_windows(pack_windows(fingerprint))[1] == {"full": 47, "middle": 47}
     assert pack_windows(Fingerprint(1, 0)) == b"\x01\x00\x00\x00"
     assert (
         *("full", "trim", "start", "middle", "end"),
@@ -364,14 +369,15 @@ def prints(names):
     )
 
 
-@given(prints(REGISTERED_WINDOWS), st.integers(0, 255), st.integers(0, 255))
-def test_packing_and_unpacking_gives_all_but_the_sha256(fingerprint, radius, calibration):
-    packed = pack_windows(fingerprint, radius, calibration)
-    again, radii = unpack_windows(packed)
+@given(prints(REGISTERED_WINDOWS), st.randoms(), st.integers(0, 255))
+def test_packing_and_unpacking_gives_all_but_the_sha256(fingerprint, random, calibration):
+    radii = {name: random.randrange(256) for name in fingerprint.pdq}
+    packed = pack_windows(fingerprint, radii, calibration)
+    again, unpacked = unpack_windows(packed)
     assert again == replace(fingerprint, sha256=None)
-    assert radii == dict.fromkeys(fingerprint.pdq, radius)
+    assert unpacked == radii
     assert packed[2] == calibration
-    assert pack_windows(again, radius, calibration) == packed
+    assert pack_windows(again, radii, calibration) == packed
 
 
 @given(prints(QUERY_FORMS))

@@ -61,7 +61,7 @@ class TestPlaces:
 
 
 def packed(windows, phash=None, radius=STRICT_RADIUS):
-    return pack_windows(Fingerprint(1, 100, phash, windows), radius)
+    return pack_windows(Fingerprint(1, 100, phash, windows), dict.fromkeys(windows, radius))
 
 
 HASH = bytes(range(100, 132))

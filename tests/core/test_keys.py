@@ -156,7 +156,7 @@ def test_both_ways_give_the_same_places(name, monkeypatch):
 def test_arrays_that_cannot_be_written_are_searched():
     pairs = SETS["5000 random"]
     built = table(pairs)
-    arrays = [array.copy() for array in (built.high, built.low, built.records, built.starts)]
+    arrays = [array.copy() for array in (built.keys, built.records, built.starts)]
     for array in arrays:
         array.flags.writeable = False
     assert_answers_like(KeyTable(*arrays), pairs)
@@ -257,10 +257,10 @@ class TestAdding:
 
     def test_the_tables_that_were_there_are_left_as_they_are(self):
         there = table(SETS["33 random"])
-        before = [there.high.copy(), there.low.copy(), there.records.copy()]
+        before = [there.keys.copy(), there.records.copy()]
         keys = KeySet([there])
         keys.add(*columns(SETS["5000 random"]))
-        for old, now in zip(before, (there.high, there.low, there.records), strict=True):
+        for old, now in zip(before, (there.keys, there.records), strict=True):
             np.testing.assert_array_equal(old, now)
         assert keys._tables()[0] is there
 

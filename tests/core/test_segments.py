@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from xxhash import xxh3_64_intdigest
 
 from registry import segments
 from registry.errors import SegmentError, StorageError, StorageFullError
@@ -350,7 +351,7 @@ def with_header(text):
     numbers = FORMAT.to_bytes(4, "little") + len(text).to_bytes(4, "little")
     data = b"CAVEATSG" + numbers + text + zlib.crc32(numbers + text).to_bytes(4, "little")
     data = data.ljust(8192, b"\0")
-    return data + zlib.crc32(data).to_bytes(4, "little")
+    return data + xxh3_64_intdigest(data).to_bytes(8, "little")
 
 
 def failing(arrays, error):
@@ -379,7 +380,10 @@ class TestFailing:
         def no_answer(*_):
             raise OSError(errno.EIO, "the disk does not answer")
 
-        with pytest.raises(OSError, match="answer"), write_segment(path, META, LAYOUT):
+        with (
+            pytest.raises(StorageError, match="cannot be written: the disk does not answer"),
+            write_segment(path, META, LAYOUT),
+        ):
             monkeypatch.setattr(segments.os, step, no_answer)
         assert names(path.parent) == []
 

@@ -250,15 +250,18 @@ def test_a_file_matches_byte_for_byte(store: Store, registrar: Registrar, caller
 
 LIKENESS = [
     # own radius, distance, is found, is certain
-    (31, 0, True, True),
-    (31, 31, True, True),
-    (31, 32, True, False),
-    (31, 47, True, False),
-    (31, 48, False, False),
+    (47, 0, True, True),
+    (47, 31, True, True),
+    (47, 32, True, False),
+    (47, 47, True, False),
+    (47, 48, False, False),
+    (40, 40, True, False),
+    (40, 41, False, False),
     (10, 10, True, True),
-    (10, 11, True, False),
+    (10, 11, False, False),
     (0, 0, True, True),
-    (60, 32, True, False),
+    (60, 47, True, False),
+    (60, 48, False, False),
 ]
 
 
@@ -274,7 +277,7 @@ def test_pictures_match_within_the_strict_and_the_own_radius_and_are_reviewed_be
     certain: bool,
 ) -> None:
     id_ = registrar.register(caller, of_url()).id
-    packed = pack_windows(Fingerprint(1, 100, None, {"start": picture_hash(1)}), radius)
+    packed = pack_windows(Fingerprint(1, 100, None, {"start": picture_hash(1)}), {"start": radius})
     with store.write() as tx:
         row = {"title": "", "url": None, "url_key": None, "sha256": None, "packed": packed}
         reservations.insert_works(tx, [{"reservation_id": id_, **row}])
@@ -297,8 +300,8 @@ def test_a_certain_window_outweighs_a_nearer_one_beyond_its_own_radius(
 ) -> None:
     """Windows may carry radii of their own: the form in which they are stored says so."""
     id_ = registrar.register(caller, of_url()).id
-    narrow = pack_windows(Fingerprint(1, 100, None, {"full": picture_hash(1, 10)}), 3)
-    wide = pack_windows(Fingerprint(1, 100, None, {"start": picture_hash(1, 20)}), 31)
+    narrow = pack_windows(Fingerprint(1, 100, None, {"full": picture_hash(1, 10)}), {"full": 3})
+    wide = pack_windows(Fingerprint(1, 100, None, {"start": picture_hash(1, 20)}))
     with store.write() as tx:
         row = {"title": "", "url": None, "url_key": None, "sha256": None, "packed": narrow + wide[4:]}
         reservations.insert_works(tx, [{"reservation_id": id_, **row}])
@@ -324,19 +327,30 @@ def test_a_phash_asks_for_a_review_at_most(
     assert ask_one(lookup, asking(phash, full=picture_hash(2))) == []
 
 
-@pytest.mark.parametrize(("quality", "hash_"), [(49, None), (100, bytes(32))], ids=["quality", "bits"])
-def test_plain_pictures_are_like_nothing(
+def test_a_hash_of_few_bits_is_like_nothing(
+    store: Store, registrar: Registrar, caller: Any, picture_hash: Callable[..., bytes]
+) -> None:
+    registrar.register(caller, of_picture(full=picture_hash(1)))
+    question = asking(None, 100, full=bytes(32))
+    assert question.too_plain
+    assert ask_one(Lookup(store), question) == []
+
+
+@pytest.mark.parametrize(("distance", "found"), [(0, True), (31, True), (47, True), (48, False)])
+def test_a_plain_picture_asks_for_a_review_at_most(
     store: Store,
     registrar: Registrar,
     caller: Any,
     picture_hash: Callable[..., bytes],
-    quality: int,
-    hash_: bytes | None,
+    distance: int,
+    found: bool,
 ) -> None:
     registrar.register(caller, of_picture(full=picture_hash(1)))
-    question = asking(None, quality, full=hash_ or picture_hash(1))
-    assert question.too_plain
-    assert ask_one(Lookup(store), question) == []
+    question, lookup = asking(None, 49, full=picture_hash(1, distance)), Lookup(store)
+    assert not question.too_plain
+    wanted = Match("pdq", False, distance, "full", "full")
+    assert [s.match for s in ask_one(lookup, question)] == ([wanted] if found else [])
+    assert lookup.ask([question], review=False).statements == [[]]
 
 
 def test_one_work_found_in_two_ways_is_two_statements(

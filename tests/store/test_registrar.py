@@ -266,7 +266,7 @@ def test_a_plain_picture_is_lodged_by_its_exact_bytes_only(
     done = registrar.register(ada, Draft(RESERVED, works))
     assert done.exact_only == (1,)
     packed = [rows(store)["work", 1, place]["packed"] for place in range(3)]
-    assert unpack_windows(packed[0]) == (good, {"full": 31, "start": 31})
+    assert unpack_windows(packed[0]) == (good, {"full": 47, "start": 47})
     kept, radii = unpack_windows(packed[1])
     assert (kept.phash, kept.pdq, radii, packed[2]) == (None, {}, {}, None)
 
