@@ -63,9 +63,10 @@ bench: $(PEERS) ## speed beside the peers, as ratios of one run: 10 million hash
 bench-full: $(PEERS) ## the same with 80 million hashes: half an hour, 16 GB of memory, 12 GB of disk
 	$(BIN)/python tests/with_postgres.py $(BIN)/python tests/bench/run.py --full
 
-bench-recall: $(PEERS) ## how many copies are found, on pictures from Debian's packages
+bench-recall: $(PEERS) ## how many copies are found, on pictures from Debian's packages; tables and plot in build/
 	$(BIN)/python tests/bench/corpus.py
-	$(BIN)/python tests/bench/recall.py
+	@mkdir -p build
+	$(BIN)/python tests/bench/recall.py --output build/recall.md --plot build/recall.svg
 
 docs: $(STAMP) ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html

@@ -18,7 +18,7 @@ from api.body import Body, Word, read_body
 from api.operations import Operation, operation
 from api.state import state
 from registry.errors import InputError, PayloadTooLargeError
-from registry.fingerprint import QUERY_FORMS, parse_fingerprint, sha256_from_hex
+from registry.fingerprint import QUERY_FORMS, VERSION, parse_fingerprint, sha256_from_hex
 from registry.lookup import MAX_NEAR, Question
 from registry.preference import Mode, Preference, Statement, Status, Use, decide, effective
 from registry.urls import canonicalize_url
@@ -92,6 +92,7 @@ class LookupAnswer(BaseModel):
 
     as_of_seq: int
     checkpoint: str | None
+    fingerprint_version: int
     results: list[Result]
 
 
@@ -131,7 +132,9 @@ def lookup() -> Response:
             results.append(_result(id_, told, asked, detail, complete=place not in answer.incomplete))
         else:
             results.append(_unanswered(id_, *question))
-    return jsonify(as_of_seq=answer.as_of_seq, checkpoint=None, results=results)
+    return jsonify(
+        as_of_seq=answer.as_of_seq, checkpoint=None, fingerprint_version=VERSION, results=results
+    )
 
 
 def _id(item: dict[str, Any], place: int) -> str:

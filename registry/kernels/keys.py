@@ -36,10 +36,13 @@ def find(
         if k >= 0:
             high, low = queries[k, 0], queries[k, 1]
             place, steps = first[k], 0
-            while steps < _STEPS and place > 0 and not _less(keys, place - 1, high, low):
+            while steps < _STEPS and place > 0 and keys[place - 1, 0] >= high:
                 place -= 1
                 steps += 1
-            while steps < _STEPS and place < size and _less(keys, place, high, low):
+            while steps < _STEPS and place < size and keys[place, 0] < high:
+                place += 1
+                steps += 1
+            while steps < _STEPS and place < size and keys[place, 0] == high and keys[place, 1] < low:
                 place += 1
                 steps += 1
             if steps == _STEPS:
@@ -51,11 +54,6 @@ def find(
     return first, count
 
 
-@inlined
-def _less(keys: _Words, place: int, high: np.uint64, low: np.uint64) -> bool:
-    return keys[place, 0] < high or (keys[place, 0] == high and keys[place, 1] < low)
-
-
 @compiled
 def _halving(keys: _Words, starts: NDArray[np.uint32], shift: int, high: np.uint64, low: np.uint64) -> int:
     """Return the first place whose key is not less, for keys that somebody chose to crowd together."""
@@ -63,7 +61,7 @@ def _halving(keys: _Words, starts: NDArray[np.uint32], shift: int, high: np.uint
     begin, end = np.int64(starts[bucket]), np.int64(starts[bucket + 1])
     while begin < end:
         middle = (begin + end) // 2
-        if _less(keys, middle, high, low):
+        if keys[middle, 0] < high or (keys[middle, 0] == high and keys[middle, 1] < low):
             begin = middle + 1
         else:
             end = middle

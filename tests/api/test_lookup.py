@@ -124,6 +124,7 @@ class TestAnswers:
         assert look_up(client, {"id": "a", "url": URL}).get_json() == {
             "as_of_seq": 0,
             "checkpoint": None,
+            "fingerprint_version": 1,
             "results": [
                 {
                     "id": "a",

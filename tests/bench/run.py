@@ -1,7 +1,7 @@
 """Speed beside the peers, in one run, as ratios: `make bench`, `make bench-full`, or this file.
 
 Each section yields rows: what, in which configuration, ours, the peer, and the ratio; above 1, ours is
-faster. What DESIGN wants is told beside it, met or missed, and below the table why it was missed. A section
+faster. What is wanted is told beside it, met or missed, and below the table why it was missed. A section
 that fails is named, and the others run all the same; the exit code is 1 then.
 """
 
