@@ -3,7 +3,6 @@
 import os
 import platform
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,7 +63,7 @@ def about(command: str) -> str:
             f" {platform.system()} {platform.release()}",
             f"- Python {platform.python_version()}, {versions}",
             f"- revision {_revision()}",
-            f"- command: `{command}` (Python at {sys.executable})",
+            f"- command: `{command}`",
             f"- load average at the start: {load}",
             "- pgvector is not among the peers: Debian 12 has no package of it.",
             "",
