@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -32,6 +33,7 @@ from api.operations import openapi
 from api.problems import STATUSES
 from api.settings import Settings
 from registry import errors, fingerprint, urls
+from registry.calibration import shipped_calibration
 from registry.cli import cli
 from registry.client import FilterSummary, RegistryClient, Rules, Verdict
 from registry.client.formats import FORMATS, Sample, sidefiles
@@ -221,10 +223,14 @@ def test_the_fingerprint_page_has_the_code_s_names_and_numbers():
         f"quality below {fingerprint.MIN_QUALITY}",
         f"fewer than {fingerprint.MIN_BITS} bits",
         f"| 0–{fingerprint.STRICT_RADIUS}, ",
-        f"to {fingerprint.REVIEW_RADIUS} | possible copy",
+        f"| {fingerprint.STRICT_RADIUS + 1}–{fingerprint.REVIEW_RADIUS}, ",
         f"at 0–{fingerprint.PHASH_RADIUS} of 64 bits",
     ):
         assert phrase in text
+    shipped = shipped_calibration()
+    pictures = len(np.unique(shipped.pictures))
+    assert f"Number {shipped.id} is shipped: {len(shipped.words):,} hashes of {pictures:,} pictures" in text
+    assert f"less a margin of {shipped.margin} bits" in text.replace("\n", " ")
 
 
 def test_every_format_and_suffix_stands_in_formats():
