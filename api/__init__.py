@@ -9,7 +9,7 @@ from datetime import datetime
 
 from flask import Flask
 
-from api import health, problems, spawning_v2
+from api import health, log, problems, spawning_v2
 from api.settings import Settings, settings_from
 from api.state import attach
 from api.v1 import lookup, parameters, reservations
@@ -32,6 +32,6 @@ def create_app(settings: Settings | None = None, now: Callable[[], datetime] | N
     app.url_map.merge_slashes = False
     attach(app, settings, now)
     problems.register_handlers(app)
-    for room in (lookup, reservations, parameters, spawning_v2, health):
+    for room in (lookup, reservations, parameters, spawning_v2, log, health):
         app.register_blueprint(room.blueprint)
     return app

@@ -6,11 +6,13 @@ They reach the command line through an entry point, so that the client needs non
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,13 @@ import click
 from api.keys import create_key, parse_scopes
 from api.settings import Settings, settings_from
 from registry.builder import Builder
-from registry.errors import CaveatError, NotFoundError, SettingsError
+from registry.errors import CaveatError, LogError, NotFoundError, SettingsError
 from registry.index_folder import IndexFolder, Part
+from registry.log_folder import LogFolder
 from registry.lookup import warm_up
 from registry.migrations import migrate
+from registry.note import Signer, open_note, parse_checkpoint
+from registry.publisher import Publisher, fsck
 from registry.store import Store, principals
 from registry.store.engine import SAFE_SQLITE, is_multiprocess_safe, sqlite_version
 
@@ -107,34 +112,32 @@ def serve(
             err=True,
         )
         workers = 1
-    _start_builder(settings)
+    if settings.index is not None:
+        _keep_at_work(settings, "db", "build-index", "--follow")
+    if settings.log is not None:
+        _keep_at_work(settings, "log", "publish", "--follow")
     _serve_gunicorn(settings, f"{host}:{port}", workers, threads)
 
 
-def _start_builder(settings: Settings) -> None:
-    """Keep a process at work that writes index files; it ends with this one."""
-    if settings.index is None:
-        return
-    environment = {
-        **os.environ,
-        "CAVEAT_STOP_WITH_PARENT": str(os.getpid()),
-        "CAVEAT_INDEX": str(settings.index),
-    }
+def _keep_at_work(settings: Settings, *command: str) -> None:
+    """Run another of our commands beside the service, and again should it end; it ends with this process."""
+    environment = {**os.environ, "CAVEAT_STOP_WITH_PARENT": str(os.getpid())}
     environment |= {"CAVEAT_DATABASE": settings.database}
+    environment |= {"CAVEAT_INDEX": str(settings.index or ""), "CAVEAT_LOG": str(settings.log or "")}
     environment.pop("CAVEAT_DATA", None)
 
     def keep_running() -> None:
         while True:
-            # In a session of its own: Ctrl-C is for the service, and the builder ends when that is gone.
-            builder = subprocess.Popen(
-                [sys.executable, "-m", "api.commands", "db", "build-index", "--follow"],
+            # In a session of its own: Ctrl-C is for the service, and the other ends when that is gone.
+            process = subprocess.Popen(  # noqa: S603 - our own commands
+                [sys.executable, "-m", "api.commands", *command],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-            while builder.poll() is None:
+            while process.poll() is None:
                 time.sleep(0.5)
-            click.echo("the index builder ended; starting another one", err=True)
+            click.echo(f"caveat {' '.join(command)} ended; starting it again", err=True)
             time.sleep(_LOOK_AGAIN_SECONDS)
 
     threading.Thread(target=keep_running, daemon=True).start()
@@ -241,22 +244,26 @@ def db_build_index(data: Path | None, database: str | None, follow: bool) -> Non
         built = Builder(_existing(settings), folder).build(least=1)
         click.echo("nothing new to build" if built is None else f"built {_told(built)}")
         return
+    builder = Builder(Store.open(settings.database), folder)
+
+    def build() -> None:
+        if (built := builder.build()) is not None:
+            click.echo(f"index: {_told(built)}", err=True)
+
+    _follow("index not built", build)
+
+
+def _follow(failed: str, step: Callable[[], None]) -> None:
+    """Do ``step`` every few seconds until this process is told to stop."""
     _stop_with_parent()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
-        _keep_building(Builder(Store.open(settings.database), folder))
-
-
-def _keep_building(builder: Builder) -> None:
-    while True:
-        try:
-            built = builder.build()
-        except CaveatError as error:
-            click.echo(f"index not built: {error.message}; trying again", err=True)
-        else:
-            if built is not None:
-                click.echo(f"index: {_told(built)}", err=True)
-        time.sleep(_LOOK_AGAIN_SECONDS)
+        while True:
+            try:
+                step()
+            except CaveatError as error:
+                click.echo(f"{failed}: {error.message}; trying again", err=True)
+            time.sleep(_LOOK_AGAIN_SECONDS)
 
 
 def _told(part: Part) -> str:
@@ -266,6 +273,85 @@ def _told(part: Part) -> str:
 def _migrate(data: Path | None, database: str | None) -> None:
     store = _opened(_settings(data, database))
     click.echo(f"ready, at event {store.head()}")
+
+
+@click.group()
+def log() -> None:
+    """Publish and check the transparency log."""
+
+
+@log.command("publish")
+@_DATA
+@_DATABASE
+@click.option("--follow", is_flag=True, help="Go on, and publish whatever happens.")
+def log_publish(data: Path | None, database: str | None, follow: bool) -> None:
+    """Put the events that are new into the log, and sign its new state.
+
+    The first time a key is made; CAVEAT_LOG_ORIGIN names the log, such as log.example. `caveat serve`
+    runs this by itself. Where gunicorn is started in another way, run it with --follow beside it, once for
+    all machines. The folder is DATA/log, or CAVEAT_LOG.
+    """
+    settings = _settings(data, database)
+    folder = _log_folder(settings)
+    with folder.writing():
+        publisher = Publisher(_existing(settings), folder, _signer(settings, folder))
+
+        def publish() -> None:
+            if (done := publisher.publish()) is not None:
+                click.echo(f"log: {done.size:,} events, root {done.root.hex()}", err=follow)
+            elif not follow:
+                click.echo("nothing new to publish")
+
+        if follow:
+            _follow("log not published", publish)
+        else:
+            publish()
+
+
+@log.command("fsck")
+@_DATA
+@_DATABASE
+def log_fsck(data: Path | None, database: str | None) -> None:
+    """Make every file of the log anew from the events, and compare; exit code 2 when one differs."""
+    settings = _settings(data, database)
+    folder = _log_folder(settings)
+    note, signer = folder.checkpoint(), folder.signer()
+    if note is None or signer is None:
+        raise LogError("nothing has been published yet", hint="caveat log publish does that.")
+    state = parse_checkpoint(open_note(note, [signer.verifier])[0])
+    wrong = list(fsck(_existing(settings), folder, state.size))
+    for one in wrong:
+        click.echo(one)
+    if wrong:
+        click.echo(f"{len(wrong)} files are not what the events make them", err=True)
+        sys.exit(2)
+    click.echo(f"sound: {state.size:,} events, root {state.root.hex()}")
+
+
+@log.command("key")
+@_DATA
+@_DATABASE
+def log_key(data: Path | None, database: str | None) -> None:
+    """Print the public key with which others check the log."""
+    signer = _log_folder(_settings(data, database)).signer()
+    if signer is None:
+        raise LogError("the log has no key yet", hint="caveat log publish makes one.")
+    click.echo(signer.verifier.text)
+
+
+def _log_folder(settings: Settings) -> LogFolder:
+    if settings.log is None:
+        raise SettingsError("no folder for the log is named", hint="Set CAVEAT_LOG to one.")
+    return LogFolder(settings.log)
+
+
+def _signer(settings: Settings, folder: LogFolder) -> Signer:
+    signer = folder.signer()
+    if signer is None:
+        signer = Signer.new(settings.log_origin or f"{secrets.token_hex(8)}.caveat.invalid")
+        folder.write_signer(signer)
+        click.echo(f"log: new key {signer.verifier.text}", err=True)
+    return signer
 
 
 @click.group("api-keys")
@@ -359,7 +445,7 @@ def api_keys_revoke(data: Path | None, database: str | None, key_id: str) -> Non
 
 def main() -> None:
     """Run the operator commands without the client: ``python -m api.commands``."""
-    group = click.Group("caveat", commands={"serve": serve, "db": db, "api-keys": api_keys})
+    group = click.Group("caveat", commands={"serve": serve, "db": db, "log": log, "api-keys": api_keys})
     try:
         group()
     except CaveatError as error:

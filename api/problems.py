@@ -26,6 +26,7 @@ STATUSES: dict[type[errors.CaveatError], tuple[int, str]] = {
     errors.InputError: (422, "invalid"),
     errors.StorageFullError: (507, "storage-full"),
     errors.StaleIndexError: (503, "stale-index"),
+    errors.LogError: (503, "log"),
     errors.SegmentError: (503, "damaged-index"),
     errors.StorageError: (503, "storage"),
 }

@@ -18,6 +18,10 @@ class Settings:
     """Address of the database: ``sqlite:///…`` or ``postgresql://…`` (``CAVEAT_DATABASE``)."""
     index: Path | None = None
     """Folder of the index files, on a local disk; without one, each worker holds the whole index itself."""
+    log: Path | None = None
+    """Folder of the transparency log and its key; without one nothing is published (``CAVEAT_LOG``)."""
+    log_origin: str = ""
+    """Name of the log when its key is made, such as ``log.example``."""
     calibration: Path | None = None
     """Another calibration than the shipped one, for new records (``CAVEAT_CALIBRATION``)."""
     key_environment: str = "live"
@@ -47,7 +51,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         raise SettingsError(f"CAVEAT_KEY_ENVIRONMENT: expected letters, got {key_environment!r}")
     return Settings(
         database=database or database_url(Path(folder)),
-        index=_index_folder(environment, folder),
+        index=_folder(environment, "CAVEAT_INDEX", folder, "index"),
+        log=_folder(environment, "CAVEAT_LOG", folder, "log"),
+        log_origin=environment.get("CAVEAT_LOG_ORIGIN", ""),
         calibration=Path(environment["CAVEAT_CALIBRATION"])
         if environment.get("CAVEAT_CALIBRATION")
         else None,
@@ -58,12 +64,12 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     )
 
 
-def _index_folder(environment: Mapping[str, str], folder: str) -> Path | None:
+def _folder(environment: Mapping[str, str], name: str, data: str, inside: str) -> Path | None:
     """Return the folder that is named; beside an embedded database there is always one."""
-    named = environment.get("CAVEAT_INDEX", "")
+    named = environment.get(name, "")
     if named:
         return Path(named)
-    return Path(folder) / "index" if folder else None
+    return Path(data) / inside if data else None
 
 
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -12,6 +12,7 @@ from api.settings import Settings
 from registry.calibration import OWN_IDS, Calibration, load_calibration, shipped_calibration
 from registry.errors import SettingsError
 from registry.index_folder import IndexFolder
+from registry.log_folder import LogFolder
 from registry.lookup import Lookup
 from registry.registrar import Registrar
 from registry.store import Store
@@ -29,6 +30,7 @@ class State:
     store: Store
     lookup: Lookup
     registrar: Registrar
+    log: LogFolder | None
     calibration: Calibration
 
 
@@ -42,7 +44,8 @@ def attach(app: Flask, settings: Settings, now: Callable[[], datetime] | None = 
     folder = None if settings.index is None else IndexFolder(settings.index)
     calibration = shipped_calibration() if settings.calibration is None else _own(settings.calibration)
     registrar = Registrar(store, clock, calibration)
-    app.extensions[_NAME] = State(settings, store, Lookup(store, folder), registrar, calibration)
+    log = None if settings.log is None else LogFolder(settings.log)
+    app.extensions[_NAME] = State(settings, store, Lookup(store, folder), registrar, log, calibration)
 
 
 def state() -> State:

@@ -9,6 +9,7 @@
     │   │   └── PictureTooLargeError  more pixels than are decoded
     │   ├── DatasetError            a dataset that cannot be read or written
     │   │   └── FormatError         no format fits, or more than one does
+    │   ├── ProofError              a proof, a checkpoint or a signature that does not hold
     │   └── SettingsError           a setting that is missing or contradicts another
     ├── RegistryError               a registry could not be asked, or did not answer properly
     │   ├── RegistryUnreachableError  no connection, a time-out, or 5xx to the end
@@ -22,6 +23,7 @@
         ├── PayloadTooLargeError    more than a request may hold
         ├── UnsupportedMediaTypeError  a body of another kind than is read
         ├── StaleIndexError         the read model could not catch up with the head
+        ├── LogError                the log would have to contradict what was signed
         ├── SegmentError            an index file that is damaged, cut off or of another kind
         └── StorageError            the database cannot take the write now
             └── StorageFullError    no space left
@@ -39,10 +41,12 @@ __all__ = [
     "InvalidFingerprintError",
     "InvalidRuleError",
     "InvalidUrlError",
+    "LogError",
     "NotFoundError",
     "PayloadTooLargeError",
     "PictureError",
     "PictureTooLargeError",
+    "ProofError",
     "RegistryAnswerError",
     "RegistryError",
     "RegistryRefusedError",
@@ -110,6 +114,10 @@ class FormatError(DatasetError):
     """No dataset format fits, or more than one does."""
 
 
+class ProofError(InputError):
+    """A proof, a checkpoint or a signature that does not hold, or that we would not have written."""
+
+
 class SettingsError(InputError):
     """A setting that is missing or contradicts another."""
 
@@ -160,6 +168,10 @@ class UnsupportedMediaTypeError(ServiceError):
 
 class StaleIndexError(ServiceError):
     """The read model could not catch up with the head, so nothing can be answered."""
+
+
+class LogError(ServiceError):
+    """The events are not those that the log was signed with; nothing is published."""
 
 
 class SegmentError(ServiceError):

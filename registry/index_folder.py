@@ -6,19 +6,18 @@ holds together with that event's ``mark``, the SHA-256 of its leaf, which no oth
 another database is refused. Who writes holds a lock on the folder.
 """
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from registry.errors import SegmentError, StorageError
+from registry.errors import SegmentError
 from registry.index import MAX_SEQ, Entries, FrozenIndex
-from registry.segments import disk_errors, open_segment, sync_folder, write_segment
+from registry.segments import disk_errors, only_writer, open_segment, sync_folder, write_segment
 
 __all__ = ["IndexFolder", "Part", "mark_of"]
 
@@ -84,23 +83,9 @@ class IndexFolder:
         except (KeyError, ValueError) as error:
             raise SegmentError(f"{part.file}: an array is missing or of another kind: {error}") from error
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Be the one writer.
-
-        Raises :class:`StorageError` when another process is at it, or nothing can be written.
-        """
-        self._make()
-        lock = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        except BlockingIOError as error:
-            raise StorageError(
-                f"another process is writing the index in {self.path}", hint="One is enough; end the other."
-            ) from error
-        finally:
-            os.close(lock)
+    def writing(self) -> AbstractContextManager[None]:
+        """Be the one writer. Raises :class:`StorageError` when another process is."""
+        return only_writer(self.path)
 
     def write(self, entries: Entries, after: int, upto: int, mark: str) -> Part:
         """Write a segment; it counts once it is listed. Raises :class:`StorageFullError`, StorageError."""

@@ -13,6 +13,7 @@ The checksums find damage, not forgery.
 """
 
 import errno
+import fcntl
 import json
 import mmap
 import os
@@ -30,7 +31,7 @@ from xxhash import xxh3_64_intdigest
 
 from registry.errors import SegmentError, StorageError, StorageFullError
 
-__all__ = ["FORMAT", "Segment", "disk_errors", "open_segment", "sync_folder", "write_segment"]
+__all__ = ["FORMAT", "Segment", "disk_errors", "only_writer", "open_segment", "sync_folder", "write_segment"]
 
 FORMAT = 1
 _MAGIC = b"CAVEATSG"
@@ -125,6 +126,26 @@ def disk_errors(what: str) -> Iterator[None]:
         raise StorageError(
             f"{what} cannot be written: {error.strerror}", hint="Look after the disk; it is written again."
         ) from error
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold ``folder``, which is made if need be, as its one writer.
+
+    Raises :class:`StorageError` when another process does, or nothing can be written there.
+    """
+    with disk_errors(f"the folder {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise StorageError(
+            f"another process is writing in {folder}", hint="One is enough; end the other."
+        ) from error
+    finally:
+        os.close(lock)
 
 
 def sync_folder(folder: Path) -> None:

@@ -132,7 +132,13 @@ def lookup() -> Response:
             results.append(_result(id_, told, asked, detail, complete=place not in answer.incomplete))
         else:
             results.append(_unanswered(id_, *question))
-    return jsonify(as_of_seq=answer.as_of_seq, checkpoint=None, fingerprint_version=VERSION, results=results)
+    log = state().log
+    return jsonify(
+        as_of_seq=answer.as_of_seq,
+        checkpoint=None if log is None else log.checkpoint(),
+        fingerprint_version=VERSION,
+        results=results,
+    )
 
 
 def _id(item: dict[str, Any], place: int) -> str:

@@ -85,7 +85,7 @@ def builders(pid: int) -> list[int]:
 
 
 def workers(pid: int) -> list[int]:
-    return [child for child, command in children(pid).items() if command and "build-index" not in command]
+    return [child for child, command in children(pid).items() if command and "--follow" not in command]
 
 
 def alive(pid: int) -> bool:

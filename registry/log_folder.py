@@ -1,0 +1,102 @@
+"""The folder of the published log: tiles, bundles of entries, the checkpoint, and apart from them the key.
+
+    tile/…           as :mod:`registry.tiles` names them; derived from the events, may be made again
+    checkpoint       the last signed state
+    key/private      the signing key, readable by its owner alone
+    key/signed       size and root of the last state that was ever signed: kept apart, so that an older copy
+                     of the rest is noticed
+
+Files appear whole or not at all: written under another name, synced, renamed.
+"""
+
+import os
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from registry.errors import ProofError
+from registry.note import Checkpoint, Signer, format_checkpoint, parse_checkpoint
+from registry.segments import disk_errors, only_writer, sync_folder
+from registry.tiles import Tile, tile_path
+
+__all__ = ["LogFolder"]
+
+
+class LogFolder:
+    """A published log; one process writes, any number read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Be the one writer. Raises :class:`StorageError` when another process is."""
+        return only_writer(self.path)
+
+    def read_tile(self, tile: Tile) -> bytes:
+        """Return what a tile holds. Raises :class:`ProofError` when it is not there."""
+        try:
+            return (self.path / tile_path(tile)).read_bytes()
+        except OSError as error:
+            raise ProofError(f"{tile_path(tile)}: cannot be read: {error.strerror}") from error
+
+    def write_tiles(self, tiles: Iterable[tuple[Tile, bytes]]) -> None:
+        """Write tiles, and let them last through a loss of power. Raises :class:`StorageError`."""
+        folders = set()
+        for tile, data in tiles:
+            path = self.path / tile_path(tile)
+            _write(path, data)
+            folders |= {path.parent, path.parent.parent}
+        for folder in folders:
+            sync_folder(folder)
+
+    def checkpoint(self) -> str | None:
+        """Return the last signed note; None before the first."""
+        try:
+            return (self.path / "checkpoint").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+    def write_checkpoint(self, note: str) -> None:
+        """Replace the checkpoint."""
+        _write(self.path / "checkpoint", note.encode())
+        sync_folder(self.path)
+
+    def signed(self) -> Checkpoint | None:
+        """Return the last state that was ever signed, whatever became of the rest."""
+        try:
+            return parse_checkpoint((self.path / "key" / "signed").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+
+    def write_signed(self, checkpoint: Checkpoint) -> None:
+        """Note down what is about to be signed."""
+        _write(self.path / "key" / "signed", format_checkpoint(checkpoint).encode())
+        sync_folder(self.path / "key")
+
+    def signer(self) -> Signer | None:
+        """Return the log's key. Raises :class:`ProofError` when it is damaged."""
+        try:
+            return Signer.parse((self.path / "key" / "private").read_text(encoding="utf-8").strip())
+        except FileNotFoundError:
+            return None
+
+    def write_signer(self, signer: Signer) -> None:
+        """Keep a new key, for the owner's eyes alone."""
+        _write(self.path / "key" / "private", (signer.text + "\n").encode(), mode=0o600)
+        sync_folder(self.path / "key")
+
+
+def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with disk_errors(f"the log's file {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise

@@ -1,0 +1,144 @@
+"""From events to the transparency log: leaves into tiles, and a signed checkpoint over them.
+
+One process publishes. What it writes is derived from the events and can be made again, all but the
+signatures: so before a checkpoint is signed its tiles lie on the disk, it is shown to contain the last one
+that was ever signed, and that it is about to be signed is noted down apart from the rest. A database that was
+set back to an older copy has fewer events than were signed, or others: nothing is published then.
+
+The leaf of event n stands at place n − 1. Source: C2SP tlog-tiles and tlog-checkpoint; RFC 6962.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from registry.errors import LogError, ProofError
+from registry.log_folder import LogFolder
+from registry.merkle import consistency_proof, leaf_hash, require_consistency, root_hash, root_of
+from registry.note import Checkpoint, Signer, format_checkpoint, open_note, parse_checkpoint, sign_note
+from registry.store import Store, events
+from registry.tiles import (
+    ENTRIES,
+    HASHES_A_TILE,
+    Tile,
+    TileReader,
+    pack_entries,
+    split_hashes,
+    tile_path,
+    tiles_between,
+)
+
+__all__ = ["Publisher", "fsck"]
+
+_EVENTS_AT_ONCE = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Publishes the events of ``store`` in ``folder``, signed by ``signer``."""
+
+    store: Store
+    folder: LogFolder
+    signer: Signer
+
+    def publish(self) -> Checkpoint | None:
+        """Publish what was not published yet; returns the new state, or None when there is nothing new.
+
+        Raises :class:`LogError` when the events are not those that were signed before, and StorageError.
+        """
+        head, last = self.store.head(), self.folder.signed()
+        size = 0 if last is None else last.size
+        if head < size:
+            raise LogError(
+                f"the log was signed with {size} events, and the database has {head}",
+                hint="An older copy of the database was put in its place; restore the newer one.",
+            )
+        published = self._published()
+        if head == published and head == size and last is not None:
+            return None
+        for begin in range(published, head, _EVENTS_AT_ONCE):
+            self._write(begin, min(begin + _EVENTS_AT_ONCE, head))
+        checkpoint = Checkpoint(self.signer.name, head, root_hash(self._reader(head), head))
+        if last is not None:
+            self._require_beginning(last, checkpoint)
+        self.folder.write_signed(checkpoint)
+        self.folder.write_checkpoint(sign_note(format_checkpoint(checkpoint), [self.signer]))
+        return checkpoint
+
+    def _published(self) -> int:
+        """Return how many leaves the checkpoint covers, whose tiles are therefore there."""
+        note = self.folder.checkpoint()
+        if note is None:
+            return 0
+        text, _ = open_note(note, [self.signer.verifier])
+        return parse_checkpoint(text).size
+
+    def _write(self, old: int, new: int) -> None:
+        """Write the tiles and bundles that ``new`` leaves need beyond ``old``."""
+        first = old // HASHES_A_TILE * HASHES_A_TILE
+        with self.store.read() as connection:
+            leaves = events.leaves_between(connection, first, new)
+        bundles: list[tuple[Tile, bytes]] = []
+        made: dict[Tile, bytes] = {}
+        for at in range(0, len(leaves), HASHES_A_TILE):
+            part = leaves[at : at + HASHES_A_TILE]
+            bundles.append((Tile(ENTRIES, (first + at) // HASHES_A_TILE, len(part)), pack_entries(part)))
+        for tile in tiles_between(old, new):
+            made[tile] = b"".join(self._hashes(tile, leaves, first, made))
+        self.folder.write_tiles([*bundles, *made.items()])
+
+    def _hashes(
+        self, tile: Tile, leaves: list[bytes], first: int, made: dict[Tile, bytes]
+    ) -> Iterator[bytes]:
+        begin = tile.index * HASHES_A_TILE
+        for number in range(begin, begin + tile.width):
+            if tile.level == 0:
+                yield leaf_hash(leaves[number - first])
+            else:
+                below = Tile(tile.level - 1, number)
+                data = made[below] if below in made else self.folder.read_tile(below)
+                yield root_of(split_hashes(data))
+
+    def _reader(self, size: int) -> TileReader:
+        return TileReader(size, self.folder.read_tile)
+
+    def _require_beginning(self, last: Checkpoint, new: Checkpoint) -> None:
+        proof = consistency_proof(self._reader(new.size), last.size, new.size)
+        try:
+            require_consistency(last.size, new.size, last.root, new.root, proof)
+        except ProofError as error:
+            raise LogError(
+                f"the first {last.size} events are not those that were signed",
+                hint="Another database, or a changed one, was put in its place; restore the right one.",
+            ) from error
+
+
+def fsck(store: Store, folder: LogFolder, size: int) -> Iterator[str]:
+    """Make every tile of the first ``size`` leaves anew from the events; yield what is wrong with each."""
+    hashes: list[bytes] = []
+    for begin in range(0, size, _EVENTS_AT_ONCE):
+        end = min(begin + _EVENTS_AT_ONCE, size)
+        with store.read() as connection:
+            leaves = events.leaves_between(connection, begin, end)
+        for at in range(0, len(leaves), HASHES_A_TILE):
+            part = leaves[at : at + HASHES_A_TILE]
+            tile = Tile(ENTRIES, (begin + at) // HASHES_A_TILE, len(part))
+            yield from _different(folder, tile, pack_entries(part))
+        hashes += [leaf_hash(leaf) for leaf in leaves]
+    for tile in tiles_between(0, size):
+        if tile.level and tile.index == 0:
+            hashes = [
+                root_of(hashes[at : at + HASHES_A_TILE])
+                for at in range(0, len(hashes) // HASHES_A_TILE * HASHES_A_TILE, HASHES_A_TILE)
+            ]
+        begin = tile.index * HASHES_A_TILE
+        yield from _different(folder, tile, b"".join(hashes[begin : begin + tile.width]))
+
+
+def _different(folder: LogFolder, tile: Tile, wanted: bytes) -> Iterator[str]:
+    try:
+        found = folder.read_tile(tile)
+    except ProofError as error:
+        yield error.message
+        return
+    if found != wanted:
+        yield f"{tile_path(tile)}: is not what the events make it"

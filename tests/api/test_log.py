@@ -1,0 +1,131 @@
+"""The log as its files: read by other people's code, through HTTP."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from flask.testing import FlaskClient
+from tlog_scales.backend import HttpBackend
+from tlog_scales.reader import TilesReader
+from tlog_scales.signing import Vkey
+
+from registry.log_folder import LogFolder
+from registry.merkle import leaf_hash
+from registry.note import Signer
+from registry.publisher import Publisher
+from registry.store import Store
+
+DRAFT = {"preferences": {"train": "reserved"}, "works": [{"url": "https://a.test/1.jpg"}]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> LogFolder:
+    return LogFolder(tmp_path / "log")
+
+
+@pytest.fixture
+def publisher(store: Store, folder: LogFolder) -> Publisher:
+    return Publisher(store, folder, Signer.new("log.example"))
+
+
+@pytest.fixture
+def log_client(make_app: Callable[..., Any], folder: LogFolder) -> FlaskClient:
+    return make_app(log=folder.path).test_client()
+
+
+def test_without_a_log_there_is_none(client: FlaskClient) -> None:
+    for path in ("/checkpoint", "/tile/0/000"):
+        response = client.get(path)
+        assert response.status_code == 404
+        assert "publishes no log" in response.get_json()["detail"]
+
+
+def test_before_the_first_checkpoint_there_is_none(log_client: FlaskClient) -> None:
+    assert log_client.get("/checkpoint").status_code == 404
+    answer = log_client.post("/api/v1/lookup", json={"items": []}).get_json()
+    assert answer["checkpoint"] is None
+
+
+def test_checkpoint_and_tiles_are_given_as_they_were_written(
+    log_client: FlaskClient, publisher: Publisher, make_key: Callable[..., Any]
+) -> None:
+    headers = make_key(("register",)).headers
+    for _ in range(3):
+        assert log_client.post("/api/v1/reservations", json=DRAFT, headers=headers).status_code == 201
+    publisher.publish()
+    checkpoint = log_client.get("/checkpoint")
+    assert checkpoint.content_type == "text/plain; charset=utf-8"
+    assert checkpoint.text == publisher.folder.checkpoint()
+    assert checkpoint.text.startswith("log.example\n3\n")
+    answer = log_client.post("/api/v1/lookup", json={"items": []}).get_json()
+    assert (answer["as_of_seq"], answer["checkpoint"]) == (3, checkpoint.text)
+    leaves = log_client.get("/tile/entries/000.p/3")
+    assert leaves.content_type == "application/octet-stream"
+    assert "immutable" in leaves.headers["Cache-Control"]
+    first = json.loads(leaves.data[2 : 2 + int.from_bytes(leaves.data[:2], "big")])
+    assert (first["seq"], first["op"]) == (1, "register")
+    assert b"a.test" not in leaves.data
+    assert len(log_client.get("/tile/0/000.p/3").data) == 96
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("0/000.p/4", "0/000", "1/000", "0/001", "entries/000", "00/000.p/3", "0/0", "64/000", "x/000"),
+        *("../key/private", "..%2fkey%2fprivate", "0/../../key/private", "0/000.p/3/", "0/000.p/03"),
+    ],
+)
+def test_nothing_else_is_given(log_client: FlaskClient, publisher: Publisher, name: str) -> None:
+    publisher.folder.write_signer(publisher.signer)
+    publisher.publish()
+    response = log_client.get(f"/tile/{name}")
+    assert response.status_code == 404
+    assert publisher.signer.text.encode() not in response.data
+
+
+def test_the_service_publishes_by_itself_and_a_reader_of_others_follows(
+    served: Callable[..., Any], make_key: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAVEAT_LOG", str(tmp_path / "published"))
+    monkeypatch.setenv("CAVEAT_LOG_ORIGIN", "log.test/served")
+    server = served(workers=2)
+    address = f"http://{server.host}:{server.port}"
+    headers = make_key(("register",)).headers
+    for _ in range(5):
+        lodged = requests.post(f"{address}/api/v1/reservations", json=DRAFT, headers=headers, timeout=30)
+        assert lodged.status_code == 201
+    reader = TilesReader(HttpBackend(address))
+    end = time.monotonic() + 40
+    while True:
+        try:
+            seen = reader.get_checkpoint()
+        except RuntimeError:
+            seen = None
+        if seen is not None and seen.size == 5:
+            break
+        assert time.monotonic() < end, "nothing was published"
+        time.sleep(0.2)
+    command = [sys.executable, "-m", "api.commands", "log"]
+    key = subprocess.run([*command, "key", *server.arguments], capture_output=True, text=True, check=True)
+    assert key.stdout.startswith("log.test/served+")
+    seen.verify(Vkey.from_string(key.stdout.strip()))
+    assert reader.calculate_root_hash() == seen.root_hash
+    for index in range(5):
+        reader.get_inclusion_proof(index, 5).check(leaf_hash(reader.get_entry(index)), seen.root_hash)
+    sound = subprocess.run([*command, "fsck", *server.arguments], capture_output=True, text=True, check=True)
+    assert "sound: 5 events" in sound.stdout
+    second = subprocess.run([*command, "publish", *server.arguments], capture_output=True, text=True)
+    assert second.returncode == 3
+    assert "another process is writing" in second.stderr
+    for tile in (tmp_path / "published" / "tile" / "0").rglob("*"):
+        if tile.is_file():
+            tile.write_bytes(tile.read_bytes()[:-1] + b"x")
+    broken = subprocess.run([*command, "fsck", *server.arguments], capture_output=True, text=True)
+    assert broken.returncode == 2
+    assert "is not what the events make it" in broken.stdout
