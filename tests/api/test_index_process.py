@@ -236,16 +236,16 @@ def test_where_the_disk_is_full_the_service_answers_and_the_log_says_so(
     files = fill(3)
     server, headers = served(workers=2), make_key(("lookup",)).headers
     (builder,) = builders(server.pid)
-    until(lambda: "index not built: no space" in log_of(server, tmp_path), 10)
+    until(lambda: "index not built: no space" in log_of(server, tmp_path), 30)
     for _ in range(6):
         assert asked(server, [*files, "ab" * 32], headers) == [*["reserved"] * len(files), "unknown"]
     assert builders(server.pid) == [builder]
     assert IndexFolder(index).parts() == []
     assert "Traceback" not in log_of(server, tmp_path)
 
-    # It ends with the service.
+    # It ends with the service, which gives its workers 30 s.
     os.kill(server.pid, signal.SIGINT)
-    until(lambda: not alive(builder), 10)
+    until(lambda: not alive(builder), 45)
 
 
 @pytest.mark.parametrize("way", ["read-only", "a file"])
