@@ -27,7 +27,8 @@ PUBLISHED_NOTE = (
     PUBLISHED_TEXT + "\n— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXg"
     "KvqfqdngotpRZb6KE6RyyBwJnAM=\n"
 )
-LOG, WITNESS = Signer.new("log.example/1"), Signer.new("witness.example")
+LOG = Signer("log.example/1", bytes(range(32)))
+WITNESS = Signer("witness.example", bytes(range(32, 64)))
 TEXT = "log.example/1\n7\n" + base64.b64encode(bytes(32)).decode() + "\n"
 
 
