@@ -31,7 +31,7 @@ from registry.publisher import Publisher, fsck
 from registry.store import Store, principals
 from registry.store.engine import SAFE_SQLITE, is_multiprocess_safe, sqlite_version
 
-__all__ = ["api_keys", "db", "serve"]
+__all__ = ["api_keys", "db", "log", "serve"]
 
 _LOOK_AGAIN_SECONDS = 5
 _DATA = click.option(
@@ -293,19 +293,20 @@ def log_publish(data: Path | None, database: str | None, follow: bool) -> None:
     """
     settings = _settings(data, database)
     folder = _log_folder(settings)
-    with folder.writing():
-        publisher = Publisher(_existing(settings), folder, _signer(settings, folder))
+    store = _existing(settings)
 
-        def publish() -> None:
-            if (done := publisher.publish()) is not None:
-                click.echo(f"log: {done.size:,} events, root {done.root.hex()}", err=follow)
-            elif not follow:
-                click.echo("nothing new to publish")
+    def publish() -> None:
+        with folder.writing():
+            done = Publisher(store, folder, _signer(settings, folder)).publish()
+        if done is not None:
+            click.echo(f"log: {done.size:,} events, root {done.root.hex()}", err=follow)
+        elif not follow:
+            click.echo("nothing new to publish")
 
-        if follow:
-            _follow("log not published", publish)
-        else:
-            publish()
+    if follow:
+        _follow("log not published", publish)
+    else:
+        publish()
 
 
 @log.command("fsck")

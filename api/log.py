@@ -16,7 +16,7 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 
 
 @blueprint.get("/checkpoint")
-@operation(Operation("The signed state of the log, a C2SP checkpoint", errors=(404,)))
+@operation(Operation("The signed state of the log, a C2SP checkpoint", errors=(404, 503), media="text/plain"))
 def checkpoint() -> Response:
     """Give the last checkpoint as it was signed."""
     note = _log().checkpoint()
@@ -26,7 +26,13 @@ def checkpoint() -> Response:
 
 
 @blueprint.get("/tile/<path:name>")
-@operation(Operation("A tile of hashes, or a bundle of leaves, of the log (C2SP tlog-tiles)", errors=(404,)))
+@operation(
+    Operation(
+        "A tile of hashes, or a bundle of leaves, of the log (C2SP tlog-tiles)",
+        errors=(404,),
+        media="application/octet-stream",
+    )
+)
 def tile(name: str) -> Response:
     """Give a tile; its path says what it holds, so it never changes."""
     try:

@@ -29,7 +29,8 @@ class Operation:
     """One route as the document tells it.
 
     ``scope``: empty for none, ``optional`` for a key that only adds detail. ``errors`` are the statuses that
-    can be answered beside ``status``; ``headers`` names optional request headers.
+    can be answered beside ``status``; ``headers`` names optional request headers; ``media`` is the kind of the
+    answer where it is not JSON.
     """
 
     summary: str
@@ -40,6 +41,7 @@ class Operation:
     errors: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
+    media: str = "application/json"
 
 
 def operation(mark: Operation) -> Callable[[View], View]:
@@ -117,7 +119,7 @@ def _described(mark: Operation, rule: str, method: str) -> dict[str, Any]:
         + re.sub(r"\W+", "_", rule).strip("_")
         + ("_" if rule.endswith("/") else ""),
         "parameters": _parameters(mark, rule),
-        "responses": {str(mark.status): _content("application/json", mark.answer)}
+        "responses": {str(mark.status): _content(mark.media, mark.answer)}
         | {str(status): _content(*failure) for status in mark.errors},
     }
     if mark.body is not None:
@@ -139,7 +141,7 @@ def _parameters(mark: Operation, rule: str) -> list[dict[str, Any]]:
 
 
 def _content(kind: str, model: type[BaseModel] | None, description: str = "") -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "string"} if kind == "text/plain" else {"type": "object"}
+    schema: dict[str, Any] = {"type": "object" if kind.endswith("json") else "string"}
     if description:
         schema["description"] = description
     if model is not None:

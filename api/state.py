@@ -1,5 +1,6 @@
 """What one process of the service holds: its store, read model, registrar and settings."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,16 +11,17 @@ from flask import Flask, current_app
 
 from api.settings import Settings
 from registry.calibration import OWN_IDS, Calibration, load_calibration, shipped_calibration
-from registry.errors import SettingsError
+from registry.errors import SettingsError, StorageError
 from registry.index_folder import IndexFolder
 from registry.log_folder import LogFolder
 from registry.lookup import Lookup
 from registry.registrar import Registrar
 from registry.store import Store
 
-__all__ = ["State", "attach", "state"]
+__all__ = ["State", "attach", "last_checkpoint", "state"]
 
 _NAME = "caveat"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,19 @@ def attach(app: Flask, settings: Settings, now: Callable[[], datetime] | None = 
 def state() -> State:
     """Return the state of the application that serves this request."""
     return cast(State, current_app.extensions[_NAME])
+
+
+def last_checkpoint() -> str | None:
+    """Return the last checkpoint of the log; None when there is none, or none that can be read.
+
+    An answer is right without it: the log is derived, and its folder must not take the look-ups down.
+    """
+    log = state().log
+    try:
+        return None if log is None else log.checkpoint()
+    except StorageError as error:
+        _LOG.error("%s", error.message)
+        return None
 
 
 def _own(path: Path) -> Calibration:

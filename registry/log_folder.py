@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from registry.errors import ProofError
+from registry.errors import ProofError, StorageError
 from registry.note import Checkpoint, Signer, format_checkpoint, parse_checkpoint
 from registry.segments import disk_errors, only_writer, sync_folder
 from registry.tiles import Tile, tile_path
@@ -50,11 +50,8 @@ class LogFolder:
             sync_folder(folder)
 
     def checkpoint(self) -> str | None:
-        """Return the last signed note; None before the first."""
-        try:
-            return (self.path / "checkpoint").read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
+        """Return the last signed note; None before the first. Raises :class:`StorageError`."""
+        return _read(self.path / "checkpoint")
 
     def write_checkpoint(self, note: str) -> None:
         """Replace the checkpoint."""
@@ -63,10 +60,8 @@ class LogFolder:
 
     def signed(self) -> Checkpoint | None:
         """Return the last state that was ever signed, whatever became of the rest."""
-        try:
-            return parse_checkpoint((self.path / "key" / "signed").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
+        text = _read(self.path / "key" / "signed")
+        return None if text is None else parse_checkpoint(text)
 
     def write_signed(self, checkpoint: Checkpoint) -> None:
         """Note down what is about to be signed."""
@@ -75,15 +70,23 @@ class LogFolder:
 
     def signer(self) -> Signer | None:
         """Return the log's key. Raises :class:`ProofError` when it is damaged."""
-        try:
-            return Signer.parse((self.path / "key" / "private").read_text(encoding="utf-8").strip())
-        except FileNotFoundError:
-            return None
+        text = _read(self.path / "key" / "private")
+        return None if text is None else Signer.parse(text.removesuffix("\n"))
 
     def write_signer(self, signer: Signer) -> None:
         """Keep a new key, for the owner's eyes alone."""
         _write(self.path / "key" / "private", (signer.text + "\n").encode(), mode=0o600)
         sync_folder(self.path / "key")
+
+
+def _read(path: Path) -> str | None:
+    """Return the text of a file, None when there is none; raises :class:`StorageError`."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"the log's file {path} cannot be read: {error}") from error
 
 
 def _write(path: Path, data: bytes, mode: int = 0o644) -> None:

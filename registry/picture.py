@@ -3,9 +3,8 @@
 In this order: the format is read from the bytes (never from the name); the size is checked before anything
 is decoded; the first frame is decoded, at full scale for registration, for questions a JPEG at the smallest
 of its scales whose sides are both at least ``LEAST_SIDE``, and of a JPEG in colour only the luma, as the file
-holds it; EXIF orientation is applied; colour profiles are
-ignored; 16-bit samples keep their upper 8 bits; alpha is laid on white and, where any pixel is not opaque, on
-black too.
+holds it; EXIF orientation is applied; colour profiles are ignored; 16-bit samples keep their upper 8 bits;
+alpha is laid on white and, where any pixel is not opaque, on black too.
 
 Only bytes come in: reading files is for the callers.
 """

@@ -45,32 +45,33 @@ class Publisher:
 
         Raises :class:`LogError` when the events are not those that were signed before, and StorageError.
         """
-        head, last = self.store.head(), self.folder.signed()
-        size = 0 if last is None else last.size
-        if head < size:
-            raise LogError(
-                f"the log was signed with {size} events, and the database has {head}",
-                hint="An older copy of the database was put in its place; restore the newer one.",
-            )
-        published = self._published()
-        if head == published and head == size and last is not None:
+        head, published = self.store.head(), self._published()
+        # Either may be an older copy, or missing: what was signed once binds, wherever it is known from.
+        signed = [one for one in (self.folder.signed(), published) if one is not None]
+        for last in signed:
+            if head < last.size:
+                raise LogError(
+                    f"the log was signed with {last.size} events, and the database has {head}",
+                    hint="An older copy of the database was put in its place; restore the newer one.",
+                )
+        if len(signed) == 2 and signed[0] == signed[1] and signed[0].size == head:
             return None
-        for begin in range(published, head, _EVENTS_AT_ONCE):
+        for begin in range(0 if published is None else published.size, head, _EVENTS_AT_ONCE):
             self._write(begin, min(begin + _EVENTS_AT_ONCE, head))
         checkpoint = Checkpoint(self.signer.name, head, root_hash(self._reader(head), head))
-        if last is not None:
+        for last in signed:
             self._require_beginning(last, checkpoint)
         self.folder.write_signed(checkpoint)
         self.folder.write_checkpoint(sign_note(format_checkpoint(checkpoint), [self.signer]))
         return checkpoint
 
-    def _published(self) -> int:
-        """Return how many leaves the checkpoint covers, whose tiles are therefore there."""
+    def _published(self) -> Checkpoint | None:
+        """Return the published state, whose tiles are therefore there."""
         note = self.folder.checkpoint()
         if note is None:
-            return 0
+            return None
         text, _ = open_note(note, [self.signer.verifier])
-        return parse_checkpoint(text).size
+        return parse_checkpoint(text)
 
     def _write(self, old: int, new: int) -> None:
         """Write the tiles and bundles that ``new`` leaves need beyond ``old``."""

@@ -126,7 +126,7 @@ class Registered:
 class Registrar:
     """Writes to one store; ``now`` gives the time of each event.
 
-    ``calibration`` gives each new window its radius; without one it is the strict radius.
+    ``calibration`` gives each new window its radius; without one it is the review's.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
 from api.auth import optional_caller
 from api.body import Body, Word, read_body
 from api.operations import Operation, operation
-from api.state import state
+from api.state import last_checkpoint, state
 from registry.errors import InputError, PayloadTooLargeError
 from registry.fingerprint import QUERY_FORMS, VERSION, parse_fingerprint, sha256_from_hex
 from registry.lookup import MAX_NEAR, Question
@@ -132,10 +132,9 @@ def lookup() -> Response:
             results.append(_result(id_, told, asked, detail, complete=place not in answer.incomplete))
         else:
             results.append(_unanswered(id_, *question))
-    log = state().log
     return jsonify(
         as_of_seq=answer.as_of_seq,
-        checkpoint=None if log is None else log.checkpoint(),
+        checkpoint=last_checkpoint(),
         fingerprint_version=VERSION,
         results=results,
     )

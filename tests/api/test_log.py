@@ -4,7 +4,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tlog_scales.backend import HttpBackend
 from tlog_scales.reader import TilesReader
 from tlog_scales.signing import Vkey
 
+from registry.errors import StorageError
 from registry.log_folder import LogFolder
 from registry.merkle import leaf_hash
 from registry.note import Signer
@@ -89,6 +91,37 @@ def test_nothing_else_is_given(log_client: FlaskClient, publisher: Publisher, na
     assert publisher.signer.text.encode() not in response.data
 
 
+@contextmanager
+def held(folder: LogFolder) -> Iterator[None]:
+    """Be the one writer, as soon as the service's publisher is not."""
+    with ExitStack() as stack:
+        for _ in range(100):
+            try:
+                stack.enter_context(folder.writing())
+                break
+            except StorageError:
+                time.sleep(0.1)
+        else:
+            pytest.fail("the publisher holds the folder for good")
+        yield
+
+
+@pytest.mark.parametrize("damage", ["the folder is a file", "no text"])
+def test_a_log_that_cannot_be_read_does_not_take_the_look_ups_down(
+    log_client: FlaskClient, folder: LogFolder, damage: str
+) -> None:
+    if damage == "no text":
+        folder.path.mkdir()
+        (folder.path / "checkpoint").write_bytes(b"\xff\xfe")
+    else:
+        folder.path.write_text("")
+    answer = log_client.post("/api/v1/lookup", json={"items": [{"id": "a", "url": "https://a.test/"}]})
+    assert answer.status_code == 200
+    assert answer.get_json()["checkpoint"] is None
+    assert log_client.get("/checkpoint").status_code == 503
+    assert log_client.get("/tile/0/000.p/1").status_code == 404
+
+
 def test_the_service_publishes_by_itself_and_a_reader_of_others_follows(
     served: Callable[..., Any], make_key: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +153,8 @@ def test_the_service_publishes_by_itself_and_a_reader_of_others_follows(
         reader.get_inclusion_proof(index, 5).check(leaf_hash(reader.get_entry(index)), seen.root_hash)
     sound = subprocess.run([*command, "fsck", *server.arguments], capture_output=True, text=True, check=True)
     assert "sound: 5 events" in sound.stdout
-    second = subprocess.run([*command, "publish", *server.arguments], capture_output=True, text=True)
+    with held(LogFolder(tmp_path / "published")):
+        second = subprocess.run([*command, "publish", *server.arguments], capture_output=True, text=True)
     assert second.returncode == 3
     assert "another process is writing" in second.stderr
     for tile in (tmp_path / "published" / "tile" / "0").rglob("*"):

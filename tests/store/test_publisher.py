@@ -170,6 +170,41 @@ class TestRefusing:
             publisher.publish()
         assert publisher.folder.checkpoint() == before
 
+    @pytest.mark.parametrize("lost", ["key/signed", "checkpoint"])
+    def test_an_older_copy_of_the_database_though_one_of_the_two_records_is_lost(
+        self, publisher: Publisher, store: Store, happen: Callable[[int], None], lost: str
+    ) -> None:
+        happen(10)
+        publisher.publish()
+        (publisher.folder.path / lost).unlink()
+        with store.administer() as connection:
+            connection.execute(update(HEAD).values(n=8))
+            connection.execute(delete(EVENT).where(EVENT.c.seq > 8))
+        with pytest.raises(LogError, match="signed with 10 events, and the database has 8"):
+            publisher.publish()
+        happen(5)
+        with pytest.raises(LogError, match="first 10 events are not those"):
+            publisher.publish()
+
+    @pytest.mark.parametrize("lost", ["key/signed", "checkpoint"])
+    def test_a_record_that_is_lost_is_written_again(
+        self, publisher: Publisher, happen: Callable[[int], None], lost: str
+    ) -> None:
+        happen(300)
+        publisher.publish()
+        (publisher.folder.path / lost).unlink()
+        publisher.publish()
+        assert_right(publisher, 300)
+
+    def test_a_record_that_cannot_be_read_is_not_taken_for_none(
+        self, publisher: Publisher, happen: Callable[[int], None]
+    ) -> None:
+        happen(3)
+        publisher.publish()
+        (publisher.folder.path / "key" / "signed").write_bytes(b"\xff")
+        with pytest.raises(StorageError, match="cannot be read"):
+            publisher.publish()
+
     def test_an_event_that_was_changed_after_it_was_signed(
         self, publisher: Publisher, store: Store, happen: Callable[[int], None]
     ) -> None:
