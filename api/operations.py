@@ -29,8 +29,8 @@ class Operation:
     """One route as the document tells it.
 
     ``scope``: empty for none, ``optional`` for a key that only adds detail. ``errors`` are the statuses that
-    can be answered beside ``status``; ``headers`` names optional request headers; ``media`` is the kind of the
-    answer where it is not JSON.
+    can be answered beside ``status``; ``headers`` names optional request headers; ``media`` is the kind of
+    the answer where it is not JSON.
     """
 
     summary: str

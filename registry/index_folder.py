@@ -8,16 +8,16 @@ another database is refused. Who writes holds a lock on the folder.
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from registry.disk import disk_errors, only_writer, sync_folder, write_file
 from registry.errors import SegmentError
 from registry.index import MAX_SEQ, Entries, FrozenIndex
-from registry.segments import disk_errors, only_writer, open_segment, sync_folder, write_segment
+from registry.segments import open_segment, write_segment
 
 __all__ = ["IndexFolder", "Part", "mark_of"]
 
@@ -98,19 +98,8 @@ class IndexFolder:
     def publish(self, parts: Sequence[Part]) -> None:
         """Make ``parts`` the list, and delete the segments that it no longer names."""
         text = json.dumps({"format": _LIST_FORMAT, "parts": [asdict(part) for part in parts]}, indent=1)
-        temporary = self.path / f".{_LIST}.{os.getpid()}"
-        self._make()
-        try:
-            with disk_errors(f"the index list {self.path / _LIST}"):
-                with temporary.open("w", encoding="utf-8") as file:
-                    file.write(text + "\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(self.path / _LIST)
-                sync_folder(self.path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_file(self.path / _LIST, (text + "\n").encode())
+        sync_folder(self.path)
         self.clear(parts)
 
     def clear(self, parts: Sequence[Part]) -> None:

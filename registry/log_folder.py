@@ -9,14 +9,13 @@
 Files appear whole or not at all: written under another name, synced, renamed.
 """
 
-import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from registry.disk import only_writer, sync_folder, write_file
 from registry.errors import ProofError, StorageError
 from registry.note import Checkpoint, Signer, format_checkpoint, parse_checkpoint
-from registry.segments import disk_errors, only_writer, sync_folder
 from registry.tiles import Tile, tile_path
 
 __all__ = ["LogFolder"]
@@ -44,7 +43,7 @@ class LogFolder:
         folders = set()
         for tile, data in tiles:
             path = self.path / tile_path(tile)
-            _write(path, data)
+            write_file(path, data)
             folders |= {path.parent, path.parent.parent}
         for folder in folders:
             sync_folder(folder)
@@ -55,7 +54,7 @@ class LogFolder:
 
     def write_checkpoint(self, note: str) -> None:
         """Replace the checkpoint."""
-        _write(self.path / "checkpoint", note.encode())
+        write_file(self.path / "checkpoint", note.encode())
         sync_folder(self.path)
 
     def signed(self) -> Checkpoint | None:
@@ -65,7 +64,7 @@ class LogFolder:
 
     def write_signed(self, checkpoint: Checkpoint) -> None:
         """Note down what is about to be signed."""
-        _write(self.path / "key" / "signed", format_checkpoint(checkpoint).encode())
+        write_file(self.path / "key" / "signed", format_checkpoint(checkpoint).encode())
         sync_folder(self.path / "key")
 
     def signer(self) -> Signer | None:
@@ -75,7 +74,7 @@ class LogFolder:
 
     def write_signer(self, signer: Signer) -> None:
         """Keep a new key, for the owner's eyes alone."""
-        _write(self.path / "key" / "private", (signer.text + "\n").encode(), mode=0o600)
+        write_file(self.path / "key" / "private", (signer.text + "\n").encode(), mode=0o600)
         sync_folder(self.path / "key")
 
 
@@ -87,19 +86,3 @@ def _read(path: Path) -> str | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"the log's file {path} cannot be read: {error}") from error
-
-
-def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with disk_errors(f"the log's file {path}"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise

@@ -12,8 +12,6 @@ Opening checks header and length, and by default every block: an array with one 
 The checksums find damage, not forgery.
 """
 
-import errno
-import fcntl
 import json
 import mmap
 import os
@@ -29,9 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
-from registry.errors import SegmentError, StorageError, StorageFullError
+from registry.disk import disk_errors, sync_folder
+from registry.errors import SegmentError
 
-__all__ = ["FORMAT", "Segment", "disk_errors", "only_writer", "open_segment", "sync_folder", "write_segment"]
+__all__ = ["FORMAT", "Segment", "open_segment", "write_segment"]
 
 FORMAT = 1
 _MAGIC = b"CAVEATSG"
@@ -111,50 +110,6 @@ def open_segment(path: Path, *, check: bool = True) -> Segment:
     for array in arrays.values():
         array.flags.writeable = False
     return Segment(path, meta, arrays)
-
-
-@contextmanager
-def disk_errors(what: str) -> Iterator[None]:
-    """Turn what the disk says into :class:`StorageFullError` and :class:`StorageError`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise StorageFullError(
-                f"no space for {what}: {error.strerror}", hint="Free some space; it is written again."
-            ) from error
-        raise StorageError(
-            f"{what} cannot be written: {error.strerror}", hint="Look after the disk; it is written again."
-        ) from error
-
-
-@contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Hold ``folder``, which is made if need be, as its one writer.
-
-    Raises :class:`StorageError` when another process does, or nothing can be written there.
-    """
-    with disk_errors(f"the folder {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise StorageError(
-            f"another process is writing in {folder}", hint="One is enough; end the other."
-        ) from error
-    finally:
-        os.close(lock)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` last through a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _header(meta: Mapping[str, Any], layout: _Layout) -> tuple[bytes, dict[str, int], int]:
