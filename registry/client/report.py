@@ -70,6 +70,7 @@ def _facts(summary: FilterSummary) -> str:
         "Format": f"{summary.format} ({summary.why})",
         "Use asked about": str(summary.rules.use),
         "Mode": str(summary.rules.mode),
+        "Possible copies": "" if summary.rules.review else "not looked for (--no-review)",
         "For": " — ".join(filter(None, (summary.rules.organisation, summary.rules.purpose))),
         "Registry": ", ".join(_registry(url, summary.as_of_seq.get(url)) for url in summary.registries),
         "Made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -53,6 +53,7 @@ class FilterSummary:
             "mode": str(self.rules.mode),
             "organisation": self.rules.organisation,
             "purpose": self.rules.purpose,
+            "possible_copies": self.rules.review,
             "registries": list(self.registries),
             "as_of_seq": self.as_of_seq,
             "samples": sum(self.counts[action] for action in Action),

@@ -10,7 +10,7 @@ from registry.store import Transaction
 from registry.store.sql import table_of
 from registry.tables import Event
 
-__all__ = ["append", "count_between", "history", "leaves_between"]
+__all__ = ["append", "history", "leaves_between", "require_between"]
 
 _EVENT = table_of(Event)
 
@@ -22,10 +22,12 @@ def append(tx: Transaction, *, op: str, record: str, at: int, salt: bytes, leaf:
     )
 
 
-def count_between(connection: Connection, after: int, upto: int) -> int:
-    """Return how many events have ``after < seq <= upto``; fewer than the difference means a gap."""
+def require_between(connection: Connection, after: int, upto: int) -> None:
+    """Raise :class:`StaleIndexError` unless every event ``after < seq <= upto`` is there."""
     counted = select(func.count()).select_from(_EVENT).where(_EVENT.c.seq > after, _EVENT.c.seq <= upto)
-    return int(connection.execute(counted).scalar_one())
+    count = connection.execute(counted).scalar_one()
+    if count != upto - after:
+        raise StaleIndexError(f"{upto - after} events were due after {after}, and {count} are there")
 
 
 def leaves_between(connection: Connection, after: int, upto: int) -> list[bytes]:
@@ -33,11 +35,9 @@ def leaves_between(connection: Connection, after: int, upto: int) -> list[bytes]
 
     Raises :class:`StaleIndexError` when events are missing.
     """
-    wanted = select(_EVENT.c.seq, _EVENT.c.leaf).where(_EVENT.c.seq > after, _EVENT.c.seq <= upto)
-    rows = connection.execute(wanted.order_by(_EVENT.c.seq)).all()
-    if [row.seq for row in rows] != list(range(after + 1, upto + 1)):
-        raise StaleIndexError(f"{upto - after} events were due after {after}, and {len(rows)} are there")
-    return [bytes(row.leaf) for row in rows]
+    require_between(connection, after, upto)
+    wanted = select(_EVENT.c.leaf).where(_EVENT.c.seq > after, _EVENT.c.seq <= upto)
+    return [bytes(leaf) for leaf in connection.execute(wanted.order_by(_EVENT.c.seq)).scalars()]
 
 
 def history(connection: Connection, record: str) -> Sequence[Any]:

@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 
 from sqlalchemy import Connection, func, select
 
-from registry.errors import SegmentError, StaleIndexError
+from registry.errors import SegmentError
 from registry.index import Entries, RowKeys, place_of
 from registry.index_folder import Part, mark_of
 from registry.store import events
@@ -24,9 +24,7 @@ def entries_between(connection: Connection, after: int, upto: int) -> Iterator[I
 
     The cursor is closed with the block. Raises :class:`StaleIndexError` when events are missing.
     """
-    count = events.count_between(connection, after, upto)
-    if count != upto - after:
-        raise StaleIndexError(f"{upto - after} events were due after {after}, and {count} are there")
+    events.require_between(connection, after, upto)
     with closing(_batches(connection, after, upto)) as batches:
         yield batches
 

@@ -172,6 +172,14 @@ def test_the_report_has_a_thumbnail_of_each_removed_picture(folder_run):
     assert page.pictures == len(removed) > 0
 
 
+@pytest.mark.parametrize("review", [True, False])
+def test_it_says_whether_possible_copies_were_looked_for(filter_, tmp_path, kit, review):
+    summary = filter_(kit.plant(tmp_path / "set", {"a.png": kit.free(1)}), rules=Rules(review=review))
+    assert summary.to_wire()["possible_copies"] is review
+    report = (tmp_path / "clean.caveat/report.html").read_text("utf-8")
+    assert ("not looked for (--no-review)" in report) is not review
+
+
 def test_file_times_are_kept(run_of):
     run = run_of("folder")
     for name in run.case.kept:

@@ -6,7 +6,7 @@ import math
 import os
 import random
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -33,21 +33,6 @@ from registry.urls import canonicalize_url, url_rule
 LIST = "current.json"
 RESERVED = {Use.GENAI_TRAIN: Preference.RESERVED}
 _HALF_SET = [byte for byte in range(256) if byte.bit_count() == 4]
-
-
-@pytest.fixture
-def registrar(store: Store) -> Registrar:
-    return Registrar(store, lambda: datetime(2026, 11, 21, 12, tzinfo=UTC))
-
-
-@pytest.fixture
-def caller(make_key: Callable[..., Any]) -> Any:
-    return make_key(("register", "domain:*")).caller
-
-
-@pytest.fixture
-def builder(store: Store, tmp_path: Path) -> Builder:
-    return Builder(store, IndexFolder(tmp_path / "index"))
 
 
 @pytest.fixture
@@ -610,17 +595,9 @@ class TestInterrupted:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(disk_of: Callable[[str], Path]) -> Path:
     """A disk with room for one small segment and the list."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=200k", "caveat-test", str(path)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no small disk can be mounted here (root is needed): {error}")
-    yield path
-    subprocess.run(["umount", "--lazy", str(path)], check=True)
+    return disk_of("size=200k")
 
 
 def enlarge(disk: Path) -> None:

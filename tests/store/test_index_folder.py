@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -30,22 +30,9 @@ LIST = "current.json"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> IndexFolder:
-    return IndexFolder(tmp_path / "index")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(disk_of: Callable[[str], Path]) -> Path:
     """A disk of 512 KiB."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=512k", "caveat-test", str(path)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no small disk can be mounted here (root is needed): {error}")
-    yield path
-    subprocess.run(["umount", "--lazy", str(path)], check=True)
+    return disk_of("size=512k")
 
 
 def key_of(seq: int) -> bytes:

@@ -1,7 +1,6 @@
 """The read model: it has caught up with the head before it answers, or it does not answer."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -24,16 +23,6 @@ from registry.urls import canonicalize_url, url_rule
 RESERVED = {Use.GENAI_TRAIN: Preference.RESERVED}
 URL = canonicalize_url("https://img.example.org/gallery/2026/a.jpg")
 HERE = Question(url=URL)
-
-
-@pytest.fixture
-def registrar(store: Store) -> Registrar:
-    return Registrar(store, lambda: datetime(2026, 11, 21, 12, tzinfo=UTC))
-
-
-@pytest.fixture
-def caller(make_key: Callable[..., Any]) -> Any:
-    return make_key(("register", "domain:*")).caller
 
 
 def of_url(url: str = URL) -> Draft:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,26 +40,6 @@ from registry.urls import UrlRule, candidate_keys, canonicalize_url, exact_key, 
 LIST = "current.json"
 RESERVED = {Use.GENAI_TRAIN: Preference.RESERVED}
 _HALF_SET = [byte for byte in range(256) if byte.bit_count() == 4]
-
-
-@pytest.fixture
-def registrar(store: Store) -> Registrar:
-    return Registrar(store, lambda: datetime(2026, 11, 21, 12, tzinfo=UTC))
-
-
-@pytest.fixture
-def caller(make_key: Callable[..., Any]) -> Any:
-    return make_key(("register", "domain:*")).caller
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> IndexFolder:
-    return IndexFolder(tmp_path / "index")
-
-
-@pytest.fixture
-def builder(store: Store, folder: IndexFolder) -> Builder:
-    return Builder(store, folder)
 
 
 @pytest.fixture

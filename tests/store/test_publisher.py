@@ -31,11 +31,6 @@ EVENT, HEAD = table_of(Event), table_of(Head)
 
 
 @pytest.fixture
-def caller(make_key: Callable[..., Any]) -> Any:
-    return make_key(("register",)).caller
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> LogFolder:
     return LogFolder(tmp_path / "log")
 

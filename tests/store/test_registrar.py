@@ -7,7 +7,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -26,11 +25,6 @@ TABLES = {"version": ReservationVersion, "work": Work, "rule": UrlRuleRow}
 NOT_SAID = ("reservation_id", "from_seq", "to_seq", "ordinal")
 RESERVED = {Use.GENAI_TRAIN: Preference.RESERVED}
 URL = canonicalize_url("https://example.org/a.jpg")
-
-
-@pytest.fixture
-def registrar(store: Store) -> Registrar:
-    return Registrar(store, lambda: datetime(2026, 11, 21, tzinfo=UTC))
 
 
 @pytest.fixture
