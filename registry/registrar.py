@@ -10,8 +10,6 @@ domains, which speak for many works at once, want the scope ``domain:NAME`` of t
 """
 
 import base64
-import hashlib
-import hmac
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +22,7 @@ import rfc8785
 from registry.calibration import Calibration, radii_of
 from registry.errors import ConflictError, ForbiddenError, NotFoundError
 from registry.fingerprint import Fingerprint, is_distinctive, pack_windows
+from registry.leaf import SALT_BYTES, Leaf, commit, format_leaf
 from registry.preference import Preference, State, Use
 from registry.store import Store, Transaction, events, idempotency, reservations
 from registry.urls import CanonicalUrl, RuleKind, UrlRule, exact_key, registered_domain
@@ -44,7 +43,6 @@ __all__ = [
 NOT_YOURS = "no such reservation of yours"
 """What is told of foreign and of missing reservations alike."""
 NOT_YOURS_HINT = "Check the identifier, and that the key is of the one who lodged it."
-_LEAF_VERSION = 1
 _ROW_COLUMNS = ("reservation_id", "from_seq", "to_seq")
 
 
@@ -209,18 +207,8 @@ class Registrar:
         return Registered(id_, tx.seq, values["state"])
 
     def _append(self, tx: Transaction, op: str, id_: str, record: Mapping[str, Any]) -> None:
-        salt = secrets.token_bytes(16)
-        commitment = hmac.digest(salt, rfc8785.dumps(_plain(record)), hashlib.sha256)
-        leaf = rfc8785.dumps(
-            {
-                "v": _LEAF_VERSION,
-                "seq": tx.seq,
-                "op": op,
-                "record": id_,
-                "scope": "record",
-                "commitment": commitment.hex(),
-            }
-        )
+        salt = secrets.token_bytes(SALT_BYTES)
+        leaf = format_leaf(Leaf(tx.seq, op, id_, commit(salt, record)))
         events.append(tx, op=op, record=id_, at=self._seconds(), salt=salt, leaf=leaf)
 
     def _once(
@@ -351,17 +339,6 @@ def _changed(change: Change) -> dict[str, Any]:
 
 def _preferences_text(preferences: Mapping[Use, Preference]) -> str:
     return rfc8785.dumps({str(use): str(value) for use, value in preferences.items()}).decode()
-
-
-def _plain(value: Any) -> Any:
-    """Return ``value`` with bytes as hex, ready for canonical JSON."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return str(value) if isinstance(value, str) else value
 
 
 def _new_id() -> str:

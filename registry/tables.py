@@ -6,7 +6,7 @@ holds. Times are seconds since 1970, UTC. SQLModel does not validate table model
 they come here.
 """
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 __all__ = [
@@ -14,9 +14,13 @@ __all__ = [
     "Event",
     "Head",
     "Idempotency",
+    "ImportBatch",
+    "ImportPart",
+    "Mirrored",
     "Principal",
     "ReservationVersion",
     "UrlRuleRow",
+    "WithdrawnWork",
     "Work",
 ]
 
@@ -31,26 +35,31 @@ class Head(SQLModel, table=True):
 
 
 class Event(SQLModel, table=True):
-    """What happened, gap-free; ``leaf`` commits to it without naming a URL or a person."""
+    """What happened, gap-free; ``leaf`` commits to it without naming a URL or a person.
+
+    ``erased_by`` is the event that destroyed its salt and its rows.
+    """
 
     __tablename__ = "event"
 
     seq: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     op: str = Field(max_length=16)
-    record: str = Field(max_length=32)
+    record: str = Field(index=True, max_length=32)
     at: int = Field(sa_column=Column(BigInteger, nullable=False))
     salt: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     leaf: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    erased_by: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
 
 
 class Principal(SQLModel, table=True):
-    """Somebody who lodges reservations."""
+    """Somebody who lodges reservations; ``import_key`` is the public key that signs their imports."""
 
     __tablename__ = "principal"
 
     id: str = Field(primary_key=True, max_length=32)
     name: str = Field(max_length=200)
     created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    import_key: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
 
 
 class Credential(SQLModel, table=True):
@@ -116,6 +125,66 @@ class UrlRuleRow(SQLModel, table=True):
     kind: str = Field(max_length=8)
     surt: str = Field(sa_column=Column(Text, nullable=False))
     key: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class ImportBatch(SQLModel, table=True):
+    """A partner's import under way, or done: its id becomes that of the reservation.
+
+    ``draft`` is JSON, what is said about the works; ``parts``, ``works``, ``digest`` and ``note`` (the
+    partner's signed statement of them) are null until it is complete.
+    """
+
+    __tablename__ = "import_batch"
+
+    id: str = Field(primary_key=True, max_length=32)
+    principal_id: str = Field(foreign_key="principal.id", index=True, max_length=32)
+    namespace: str = Field(max_length=64)
+    state: str = Field(max_length=16)
+    opened_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    draft: str = Field(sa_column=Column(Text, nullable=False))
+    parts: int | None = None
+    works: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    digest: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    note: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+
+
+class ImportPart(SQLModel, table=True):
+    """Some thousand works of an import in one piece, addressed by ordinal, named by the event it is.
+
+    ``blob`` is an Arrow stream with the columns of :class:`Work` and each work's salt.
+    """
+
+    __tablename__ = "import_part"
+    __table_args__ = (UniqueConstraint("batch_id", "number"),)
+
+    seq: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    batch_id: str = Field(foreign_key="import_batch.id", max_length=32)
+    number: int
+    works: int
+    body_sha256: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    blob: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class WithdrawnWork(SQLModel, table=True):
+    """A work of an import part that was withdrawn alone: it held until ``to_seq``."""
+
+    __tablename__ = "withdrawn_work"
+
+    from_seq: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    ordinal: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    to_seq: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class Mirrored(SQLModel, table=True):
+    """One row, of a mirror only: whom it follows, the last checkpoint that it verified, and when."""
+
+    __tablename__ = "mirrored"
+
+    id: int = Field(default=1, primary_key=True)
+    upstream: str = Field(sa_column=Column(Text, nullable=False))
+    verifier: str = Field(sa_column=Column(Text, nullable=False))
+    note: str = Field(sa_column=Column(Text, nullable=False))
+    synced_at: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
 class Idempotency(SQLModel, table=True):
