@@ -1,0 +1,91 @@
+"""What the operator commands share: where the data is, and work that goes on until it is told to stop."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from api.settings import Settings, settings_from
+from registry.errors import CaveatError, SettingsError
+from registry.migrations import migrate
+from registry.store import Store
+
+__all__ = [
+    "DATA",
+    "DATABASE",
+    "LOOK_AGAIN_SECONDS",
+    "existing",
+    "follow",
+    "opened",
+    "read_settings",
+    "stop_with_parent",
+]
+
+LOOK_AGAIN_SECONDS = 5
+DATA = click.option(
+    "--data", type=click.Path(file_okay=False, path_type=Path), help="Folder of the embedded database."
+)
+DATABASE = click.option("--database", metavar="URL", help="PostgreSQL: postgresql://user@host/name.")
+
+
+def read_settings(data: Path | None, database: str | None) -> Settings:
+    """Join options and environment; the folder ./caveat-data is the last resort."""
+    if data and database:
+        raise SettingsError("--data and --database name two databases", hint="Give one of them.")
+    environment = {k: v for k, v in os.environ.items() if k.startswith("CAVEAT_")}
+    if data or database:
+        environment.pop("CAVEAT_DATA", None)
+        environment.pop("CAVEAT_DATABASE", None)
+        environment |= {"CAVEAT_DATABASE": database} if database else {"CAVEAT_DATA": str(data)}
+    elif "CAVEAT_DATA" not in environment and "CAVEAT_DATABASE" not in environment:
+        environment["CAVEAT_DATA"] = "caveat-data"
+    return settings_from(environment)
+
+
+def opened(settings: Settings) -> Store:
+    """Open the database, made or brought to this version first."""
+    if settings.database.startswith("sqlite:///"):
+        Path(settings.database[10:]).parent.mkdir(parents=True, exist_ok=True)
+    store = Store.open(settings.database)
+    migrate(store)
+    return store
+
+
+def existing(settings: Settings) -> Store:
+    """Open a database that is there; a mistyped folder must not become a new registry."""
+    if settings.database.startswith("sqlite:///") and not Path(settings.database[10:]).exists():
+        raise SettingsError(
+            f"there is no registry at {settings.database}", hint="Check --data; db init makes one."
+        )
+    return Store.open(settings.database)
+
+
+def follow(failed: str, step: Callable[[], None]) -> None:
+    """Do ``step`` every few seconds until this process is told to stop."""
+    stop_with_parent()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            try:
+                step()
+            except CaveatError as error:
+                click.echo(f"{failed}: {error.message}; trying again", err=True)
+            time.sleep(LOOK_AGAIN_SECONDS)
+
+
+def stop_with_parent() -> None:
+    """End the process when the one that started it is gone, if it gave its number for that."""
+    parent = os.environ.get("CAVEAT_STOP_WITH_PARENT", "")
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if parent.isdecimal():
+        threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,138 @@
+"""``caveat serve``: the service, and beside it what builds the index and publishes the log."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from api.commands.common import DATA, DATABASE, LOOK_AGAIN_SECONDS, opened, read_settings, stop_with_parent
+from api.settings import Settings
+from registry.lookup import warm_up
+from registry.store.engine import SAFE_SQLITE, is_multiprocess_safe, sqlite_version
+
+__all__ = ["serve"]
+
+
+@click.command()
+@DATA
+@DATABASE
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one."
+)
+@click.option(
+    "--workers", default=2, show_default=True, type=click.IntRange(1, 256), help="Processes of gunicorn."
+)
+@click.option(
+    "--threads", default=4, show_default=True, type=click.IntRange(1, 256), help="Threads a process."
+)
+@click.option("--threaded", is_flag=True, help="One process and no gunicorn: for demos and small set-ups.")
+def serve(
+    data: Path | None, database: str | None, host: str, port: int, workers: int, threads: int, threaded: bool
+) -> None:
+    """Run a registry, by default on http://127.0.0.1:8080 with its data in ./caveat-data.
+
+    \b
+    Try it:
+      caveat api-keys create --name me --scope lookup --scope register
+      caveat serve
+      curl http://127.0.0.1:8080/readyz
+    """
+    settings = read_settings(data, database)
+    opened(settings).close()
+    warm_up()
+    if threaded:
+        _serve_threaded(settings, host, port)
+        return
+    if workers > 1 and not is_multiprocess_safe(settings.database):
+        found, wanted = (".".join(map(str, v)) for v in (sqlite_version(), SAFE_SQLITE))
+        click.echo(
+            f"warning: SQLite {found} can corrupt a database that several processes write to;"
+            " running one worker.\n"
+            f"         Install pysqlite3 (SQLite {wanted} or newer), or use PostgreSQL.",
+            err=True,
+        )
+        workers = 1
+    if settings.index is not None:
+        _keep_at_work(settings, "db", "build-index", "--follow")
+    if settings.log is not None:
+        _keep_at_work(settings, "log", "publish", "--follow")
+    _serve_gunicorn(settings, f"{host}:{port}", workers, threads)
+
+
+def _keep_at_work(settings: Settings, *command: str) -> None:
+    """Run another of our commands beside the service, and again should it end; it ends with this process."""
+    environment = {**os.environ, "CAVEAT_STOP_WITH_PARENT": str(os.getpid())}
+    environment |= {"CAVEAT_DATABASE": settings.database}
+    environment |= {"CAVEAT_INDEX": str(settings.index or ""), "CAVEAT_LOG": str(settings.log or "")}
+    environment.pop("CAVEAT_DATA", None)
+
+    def keep_running() -> None:
+        while True:
+            # In a session of its own: Ctrl-C is for the service, and the other ends when that is gone.
+            process = subprocess.Popen(  # noqa: S603 - our own commands
+                [sys.executable, "-m", "api.commands", *command],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            while process.poll() is None:
+                time.sleep(0.5)
+            click.echo(f"caveat {' '.join(command)} ended; starting it again", err=True)
+            time.sleep(LOOK_AGAIN_SECONDS)
+
+    threading.Thread(target=keep_running, daemon=True).start()
+
+
+def _serve_threaded(settings: Settings, host: str, port: int) -> None:
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    from api import create_app
+
+    class Quiet(WSGIRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log(self, type: str, message: str, *args: Any) -> None:
+            return
+
+    server = make_server(host, port, create_app(settings), threaded=True, request_handler=Quiet)
+    click.echo(f"listening on http://{host}:{server.server_port}")
+    stop_with_parent()
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+
+
+def _serve_gunicorn(settings: Settings, bind: str, workers: int, threads: int) -> None:
+    from gunicorn.app.base import BaseApplication
+
+    from api import create_app
+
+    class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+        def load_config(self) -> None:
+            options = {
+                "bind": bind,
+                "workers": workers,
+                "threads": threads,
+                "worker_class": "gthread",
+                "timeout": 60,
+                "graceful_timeout": 30,
+                "keepalive": 30,
+                "accesslog": None,
+                "control_socket_disable": True,
+                "loglevel": "info",
+            }
+            for name, value in options.items():
+                if name in self.cfg.settings:
+                    self.cfg.set(name, value)
+
+        def load(self) -> Any:
+            return create_app(settings)
+
+    Server().run()
