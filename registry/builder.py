@@ -5,17 +5,19 @@ to the last: a new one that would be more than half as large as the one before t
 and each entry is written some ten times in the life of a large registry.
 
 A segment that is damaged, or that is not of this database, is dropped with all that follow it, and the events
-are read again.
+are read again. One that holds what was erased since is written anew without it, with all that follow it.
 """
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from registry.errors import SegmentError
 from registry.index import Entries
 from registry.index_folder import IndexFolder, Part
-from registry.store import Store, index_rows
+from registry.store import Store, events, index_rows
 
 __all__ = ["LEAST", "Builder"]
 
@@ -45,36 +47,40 @@ class Builder:
         with self.folder.writing():
             if self._checked:
                 parts, refused = self._sound_parts(check=False)
-                if not (refused or self._waiting(parts, least)):
+                if not (refused or self._due(parts, least)):
                     return None
             parts, refused = self._sound_parts(check=True)
             for message in refused:
                 log.error("index refused, built anew: %s", message)
             self._checked = True
-            return self._build(parts) if self._waiting(parts, least) else None
+            return self._build(parts) if self._due(parts, least) else None
 
     def _build(self, parts: list[Part]) -> Part:
         self.folder.clear(parts)
         after = _end_of(parts)
+        # What is erased after this event is looked for again: the segment ends before it.
         head = self.store.head()
         with self.store.read() as connection:
+            erased = events.erased_within(connection, 0, head)
             with index_rows.entries_between(connection, after, head) as batches:
                 entries = Entries.joined([Entries.of([]), *batches])
             mark = index_rows.mark_at(connection, head)
-        taken = []
-        while parts and parts[-1].size < _RATIO * len(entries):
-            taken.append(parts[-1])
+        clean = _clean(parts, erased)
+        while parts and (len(parts) > clean or parts[-1].size < _RATIO * len(entries)):
+            after = parts[-1].after
             entries = Entries.joined([self.folder.open(parts.pop()).entries(), entries])
-        after = taken[-1].after if taken else after
+        entries = entries.without(np.array([seq for seq, _ in erased], np.int64))
         part = self.folder.write(entries, after, head, mark)
         self.folder.publish([*parts, part])
         return part
 
-    def _waiting(self, parts: Sequence[Part], least: int) -> bool:
-        """Say whether ``least`` works and rules or more are in none of ``parts``."""
-        head = self.store.head()
+    def _due(self, parts: Sequence[Part], least: int) -> bool:
+        """Say whether ``least`` works and rules or more are in none of ``parts``, or erased ones in one."""
+        end, head = _end_of(parts), self.store.head()
         with self.store.read() as connection:
-            return index_rows.count_between(connection, _end_of(parts), head) >= max(least, 1)
+            if _clean(parts, events.erased_within(connection, 0, end)) < len(parts):
+                return True
+            return index_rows.count_between(connection, end, head) >= max(least, 1)
 
     def _sound_parts(self, *, check: bool) -> tuple[list[Part], list[str]]:
         """Return the listed segments up to the first one that is damaged or of another database, and why."""
@@ -88,6 +94,14 @@ class Builder:
         except SegmentError as error:
             return sound, [error.message]
         return sound, []
+
+
+def _clean(parts: Sequence[Part], erased: Sequence[tuple[int, int]]) -> int:
+    """Return how many of ``parts``, from the first one on, hold nothing that was erased after them."""
+    for number, part in enumerate(parts):
+        if any(part.after < seq <= part.upto < by for seq, by in erased):
+            return number
+    return len(parts)
 
 
 def _end_of(parts: Sequence[Part]) -> int:

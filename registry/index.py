@@ -115,6 +115,19 @@ class Entries:
             _column(phash, 1, np.int64),
         )
 
+    def without(self, seqs: NDArray[np.int64]) -> "Entries":
+        """Leave out what these events brought; ``seqs`` sorted, ``int64[m]``."""
+        if not len(seqs):
+            return self
+        columns: dict[str, NDArray[Any]] = {}
+        for kind in ("rule", "file", "pdq", "phash"):
+            places = getattr(self, f"{kind}_places")
+            kept = ~np.isin(places >> (_ORDINAL_BITS + 1), seqs)
+            for field in fields(self):
+                if field.name.startswith(kind):
+                    columns[field.name] = getattr(self, field.name)[kept]
+        return Entries(**columns)
+
     @classmethod
     def joined(cls, parts: Sequence["Entries"]) -> "Entries":
         """Put the entries of ``parts`` one after the other."""

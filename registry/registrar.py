@@ -24,7 +24,7 @@ from registry.errors import ConflictError, ForbiddenError, NotFoundError
 from registry.fingerprint import Fingerprint, is_distinctive, pack_windows
 from registry.leaf import SALT_BYTES, Leaf, commit, format_leaf
 from registry.preference import Preference, State, Use
-from registry.store import Store, Transaction, events, idempotency, reservations
+from registry.store import Store, Transaction, events, idempotency, payloads, reservations
 from registry.urls import CanonicalUrl, RuleKind, UrlRule, exact_key, registered_domain
 
 __all__ = [
@@ -43,7 +43,9 @@ __all__ = [
 NOT_YOURS = "no such reservation of yours"
 """What is told of foreign and of missing reservations alike."""
 NOT_YOURS_HINT = "Check the identifier, and that the key is of the one who lodged it."
-_ROW_COLUMNS = ("reservation_id", "from_seq", "to_seq")
+_ERASED = "erased"
+"""What the acknowledgement says of a reservation that is there no more."""
+_NAMELESS = {"label": "", "terms": "", "contact": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +159,7 @@ class Registrar:
         def write(tx: Transaction) -> Registered:
             version = _own(tx, caller, id_)
             _require_live(version)
-            reservations.insert_works(tx, [{"reservation_id": id_, **row} for row in rows])
-            self._append(tx, "works", id_, {"works": rows})
+            self._write(tx, "works", id_, {"works": rows})
             return Registered(id_, tx.seq, version["state"], len(rows), 0, exact_only)
 
         return self._once(caller, repeat, write)
@@ -188,27 +189,46 @@ class Registrar:
 
         return self._once(caller, repeat, write)
 
+    def erase(
+        self, caller: Caller, id_: str, *, keep: bool = False, repeat: Repeatable | None = None
+    ) -> Registered:
+        """Destroy what an own reservation says and ever said, and the salts of its events.
+
+        With ``keep`` works and rules are lodged anew under the same identifier, without titles, label, terms
+        and contact. The log keeps leaves that tell nothing.
+        """
+
+        def write(tx: Transaction) -> Registered:
+            version = _own(tx, caller, id_)
+            payload: dict[str, Any] = {"version": None, "works": [], "rules": []}
+            if keep:
+                payload = payloads.content_of(tx.connection, id_)
+                payload["version"] = {**version, **_NAMELESS, "at": self._seconds()}
+                payload["works"] = [{**row, "title": ""} for row in payload["works"]]
+            payloads.erase(tx, id_)
+            self._write(tx, "erase", id_, payload)
+            state = version["state"] if keep else _ERASED
+            return Registered(id_, tx.seq, state, len(payload["works"]), len(payload["rules"]))
+
+        return self._once(caller, repeat, write)
+
     def _lodge(self, tx: Transaction, caller: Caller, draft: Draft) -> Registered:
         id_ = _new_id()
         works, exact_only = _work_rows(draft.works, self._calibration)
         rules = [{"kind": str(rule.kind), "surt": rule.surt, "key": rule.key} for rule in draft.rules]
-        values = _version_values(caller, draft, self._seconds())
-        reservations.insert_version(tx, {"reservation_id": id_, **values})
-        reservations.insert_works(tx, [{"reservation_id": id_, **row} for row in works])
-        reservations.insert_rules(tx, [{"reservation_id": id_, **row} for row in rules])
-        self._append(tx, "register", id_, {"version": values, "works": works, "rules": rules})
-        return Registered(id_, tx.seq, values["state"], len(works), len(rules), exact_only)
+        version = _version_values(caller, draft, self._seconds())
+        self._write(tx, "register", id_, {"version": version, "works": works, "rules": rules})
+        return Registered(id_, tx.seq, version["state"], len(works), len(rules), exact_only)
 
-    def _new_version(self, tx: Transaction, op: str, id_: str, values: dict[str, Any]) -> Registered:
-        values = {name: value for name, value in values.items() if name not in _ROW_COLUMNS}
-        reservations.close_version(tx, id_)
-        reservations.insert_version(tx, {"reservation_id": id_, **values})
-        self._append(tx, op, id_, {"version": values})
-        return Registered(id_, tx.seq, values["state"])
+    def _new_version(self, tx: Transaction, op: str, id_: str, version: Mapping[str, Any]) -> Registered:
+        self._write(tx, op, id_, {"version": version})
+        return Registered(id_, tx.seq, version["state"])
 
-    def _append(self, tx: Transaction, op: str, id_: str, record: Mapping[str, Any]) -> None:
+    def _write(self, tx: Transaction, op: str, id_: str, payload: Mapping[str, Any]) -> None:
+        """Write the rows of an event, and the event, which commits to them."""
+        written = payloads.insert(tx, id_, payload)
         salt = secrets.token_bytes(SALT_BYTES)
-        leaf = format_leaf(Leaf(tx.seq, op, id_, commit(salt, record)))
+        leaf = format_leaf(Leaf(tx.seq, op, id_, commit(salt, written)))
         events.append(tx, op=op, record=id_, at=self._seconds(), salt=salt, leaf=leaf)
 
     def _once(

@@ -48,7 +48,7 @@ class Event(SQLModel, table=True):
     at: int = Field(sa_column=Column(BigInteger, nullable=False))
     salt: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     leaf: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    erased_by: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    erased_by: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True, index=True))
 
 
 class Principal(SQLModel, table=True):

@@ -74,6 +74,12 @@ class ChangeBody(Body):
     contact: Text | None = Field(default=None, max_length=500)
 
 
+class EraseBody(Body):
+    """With ``keep`` works and rules stay reserved, without titles, label, terms and contact."""
+
+    keep: bool = Field(strict=True)
+
+
 class ReservationBody(Body):
     """What is said about a set of works, and the works."""
 
@@ -257,6 +263,24 @@ def withdraw(id_: str) -> Response:
     """Withdraw: from this event on the reservation says nothing. The log keeps that it was there."""
     caller = require_caller("register")
     return jsonify(state().registrar.withdraw(caller, id_, _repeatable()).to_wire())
+
+
+@blueprint.post("/<id_>/erase")
+@operation(
+    Operation(
+        "Erase an own reservation, its past too, or what in it names a person",
+        answer=Acknowledgement,
+        body=EraseBody,
+        scope="register",
+        errors=_WRITE_ERRORS,
+        headers=_HEADERS,
+    )
+)
+def erase(id_: str) -> Response:
+    """Destroy what the reservation says and ever said; the log keeps leaves that tell nothing."""
+    caller = require_caller("register")
+    body = read_body(EraseBody)
+    return jsonify(state().registrar.erase(caller, id_, keep=body.keep, repeat=_repeatable()).to_wire())
 
 
 @blueprint.post("/<id_>/works")

@@ -1,12 +1,12 @@
 """``caveat``: the command line.
 
 Client commands live here, one file a noun. Operator commands (``serve``, ``db``, ``api-keys``) come with the
-``[server]`` extra through the entry point group ``caveat.commands``, so that the client needs no server.
+``[server]`` extra through the entry point group ``caveat.commands``, so that the client needs no server; a
+noun may have both kinds (:mod:`registry.cli.joining`).
 """
 
 import sys
 import traceback
-from importlib.metadata import entry_points
 
 import click
 
@@ -15,46 +15,14 @@ from registry.cli.check import check
 from registry.cli.common import USAGE
 from registry.cli.demo import demo
 from registry.cli.filter import filter_, formats
+from registry.cli.joining import Commands
 from registry.cli.register import register, withdraw
 from registry.errors import CaveatError, StorageError
 
 __all__ = ["cli", "main"]
 
 
-class _Commands(click.Group):
-    """The commands of the client, and those that installed extras bring."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        brought = [point.name for point in entry_points(group="caveat.commands") if _can_load(point.name)]
-        return sorted({*super().list_commands(ctx), *brought})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        own = super().get_command(ctx, cmd_name)
-        if own is not None:
-            return own
-        for point in entry_points(group="caveat.commands", name=cmd_name):
-            try:
-                command: click.Command = point.load()
-            except ImportError as error:
-                raise click.ClickException(
-                    f"'caveat {cmd_name}' needs the server: pip install 'caveat-registry[server]' ({error})"
-                ) from error
-            return command
-        return None
-
-
-def _can_load(name: str) -> bool:
-    [point, *_] = entry_points(group="caveat.commands", name=name)
-    try:
-        point.load()
-    except ImportError:
-        return False
-    return True
-
-
-@click.group(
-    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(registry.__version__, prog_name="caveat")
 def cli() -> None:
     """Lodge how works may be used for AI; find out, and obey it.

@@ -21,6 +21,13 @@ __all__ = ["SAFE_SQLITE", "database_url", "is_multiprocess_safe", "open_engine",
 SAFE_SQLITE = (3, 51, 3)
 _BUSY_SECONDS = 30
 _STATEMENT_TIMEOUT_MS = 60_000
+_SQLITE_SETTINGS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "mmap_size=0",
+    "secure_delete=ON",  # what is erased is overwritten
+)
 
 
 def _sqlite_module() -> types.ModuleType:
@@ -76,7 +83,7 @@ def _sqlite(url: str) -> Engine:
         # SQLAlchemy's own BEGIN (below) replaces the driver's, which would start transactions late.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "mmap_size=0"):
+        for setting in _SQLITE_SETTINGS:
             cursor.execute(f"PRAGMA {setting}")
         cursor.close()
 

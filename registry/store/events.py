@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, select, update
 
 from registry.errors import StaleIndexError
 from registry.store import Transaction
 from registry.store.sql import table_of
 from registry.tables import Event
 
-__all__ = ["append", "history", "leaves_between", "require_between"]
+__all__ = ["append", "destroy_salts", "erased_within", "history", "leaves_between", "require_between"]
 
 _EVENT = table_of(Event)
 
@@ -20,6 +20,21 @@ def append(tx: Transaction, *, op: str, record: str, at: int, salt: bytes, leaf:
     tx.connection.execute(
         insert(_EVENT).values(seq=tx.seq, op=op, record=record, at=at, salt=salt, leaf=leaf)
     )
+
+
+def destroy_salts(tx: Transaction, record: str) -> None:
+    """Note that this transaction's event erases every earlier one of ``record``, and forget their salts."""
+    earlier = (_EVENT.c.record == record) & (_EVENT.c.seq < tx.seq)
+    whole = earlier & _EVENT.c.erased_by.is_(None)
+    tx.connection.execute(update(_EVENT).where(whole).values(salt=b"", erased_by=tx.seq))
+
+
+def erased_within(connection: Connection, after: int, upto: int) -> list[tuple[int, int]]:
+    """Return (seq, erased_by) of the events ``after < seq <= upto`` that were erased."""
+    wanted = select(_EVENT.c.seq, _EVENT.c.erased_by).where(
+        _EVENT.c.seq > after, _EVENT.c.seq <= upto, _EVENT.c.erased_by.is_not(None)
+    )
+    return [(seq, by) for seq, by in connection.execute(wanted.order_by(_EVENT.c.seq))]
 
 
 def require_between(connection: Connection, after: int, upto: int) -> None:

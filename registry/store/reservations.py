@@ -10,6 +10,7 @@ from sqlalchemy import (
     Row,
     Table,
     and_,
+    delete,
     func,
     insert,
     or_,
@@ -26,6 +27,7 @@ __all__ = [
     "close_version",
     "count_works",
     "current",
+    "erase_rows",
     "insert_rules",
     "insert_version",
     "insert_works",
@@ -54,6 +56,12 @@ def close_version(tx: Transaction, reservation_id: str) -> None:
     """End the current version of a reservation with this transaction's event."""
     open_one = (VERSION.c.reservation_id == reservation_id) & VERSION.c.to_seq.is_(None)
     tx.connection.execute(update(VERSION).where(open_one).values(to_seq=tx.seq))
+
+
+def erase_rows(tx: Transaction, reservation_id: str) -> None:
+    """Delete every row of a reservation, those of its past too."""
+    for table in (VERSION, WORK, RULE):
+        tx.connection.execute(delete(table).where(table.c.reservation_id == reservation_id))
 
 
 def insert_works(tx: Transaction, works: Sequence[Mapping[str, Any]]) -> None:

@@ -418,7 +418,7 @@ class TestOtherDatabases:
         caller = Caller("somebody", frozenset({"register", "domain:*"}))
         registrar = Registrar(other, lambda: datetime(2026, 11, 21, 12, tzinfo=UTC))
         with other.administer() as connection:
-            connection.exec_driver_sql("INSERT INTO principal VALUES ('somebody', '', 0)")
+            connection.exec_driver_sql("INSERT INTO principal (id, name, created_at) VALUES ('somebody', '', 0)")
         for number, count in enumerate((40, 12, 3)):
             registrar.register(caller, draft_of(count, number + 100))
         moved = Builder(other, builder.folder)

@@ -56,11 +56,13 @@ def upgrade() -> None:
     )
     op.add_column('event', sa.Column('erased_by', sa.BigInteger(), nullable=True))
     op.create_index(op.f('ix_event_record'), 'event', ['record'], unique=False)
+    op.create_index(op.f('ix_event_erased_by'), 'event', ['erased_by'], unique=False)
     op.add_column('principal', sa.Column('import_key', sa.Text(), nullable=True))
 
 
 def downgrade() -> None:
     op.drop_column('principal', 'import_key')
+    op.drop_index(op.f('ix_event_erased_by'), table_name='event')
     op.drop_index(op.f('ix_event_record'), table_name='event')
     op.drop_column('event', 'erased_by')
     op.drop_table('import_part')

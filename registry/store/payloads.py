@@ -1,0 +1,129 @@
+"""Payloads: what an event says, to and from the rows that it brought.
+
+    {"version": {…} | null, "works": [{…}], "rules": [{…}]}
+
+Which members there are depends on what the event did. Rows are never changed in place, so the payload of
+an event, to which its leaf commits, can be put together again from its rows. An erased event has none.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, select
+
+from registry.store import Transaction, events, reservations
+from registry.store.sql import table_of
+from registry.tables import Event, ReservationVersion, UrlRuleRow, Work
+
+__all__ = ["content_of", "erase", "insert", "payloads_of"]
+
+_VERSION_COLUMNS = (
+    "principal_id",
+    "preferences",
+    "label",
+    "terms",
+    "contact",
+    "evidence_level",
+    "state",
+    "at",
+)
+_WORK_COLUMNS = ("title", "url", "url_key", "sha256", "packed")
+_RULE_COLUMNS = ("kind", "surt", "key")
+
+_EVENT = table_of(Event)
+_VERSION, _WORK, _RULE = (table_of(one) for one in (ReservationVersion, Work, UrlRuleRow))
+_MEMBERS = {
+    "register": ("version", "works", "rules"),
+    "works": ("works",),
+    "change": ("version",),
+    "withdraw": ("version",),
+    "erase": ("version", "works", "rules"),
+}
+_MANY = 500
+
+
+def insert(tx: Transaction, record: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the rows of ``payload``, which begin with this transaction's event; returns what they say.
+
+    A version ends the one before it.
+    """
+    said = _exactly(payload)
+    owner = {"reservation_id": record}
+    if said.get("version") is not None:
+        reservations.close_version(tx, record)
+        reservations.insert_version(tx, {**owner, **said["version"]})
+    reservations.insert_works(tx, [{**owner, **row} for row in said.get("works", ())])
+    reservations.insert_rules(tx, [{**owner, **row} for row in said.get("rules", ())])
+    return said
+
+
+def erase(tx: Transaction, record: str) -> None:
+    """Destroy all that earlier events said of ``record``: their rows and their salts."""
+    reservations.erase_rows(tx, record)
+    events.destroy_salts(tx, record)
+
+
+def content_of(connection: Connection, record: str) -> dict[str, Any]:
+    """Return the works and rules of ``record`` that hold now, as a payload has them."""
+    return {
+        name: [
+            row for rows in _rows(connection, table, columns, _now_of(table, record)).values() for row in rows
+        ]
+        for name, table, columns in (("works", _WORK, _WORK_COLUMNS), ("rules", _RULE, _RULE_COLUMNS))
+    }
+
+
+def payloads_of(connection: Connection, seqs: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Return the payload of each event of ``seqs``; none for those that were erased."""
+    wanted = sorted(set(seqs))
+    found: dict[int, dict[str, Any]] = {}
+    for at in range(0, len(wanted), _MANY):
+        found |= _payloads(connection, wanted[at : at + _MANY])
+    return found
+
+
+def _payloads(connection: Connection, seqs: list[int]) -> dict[int, dict[str, Any]]:
+    listed = select(_EVENT.c.seq, _EVENT.c.op).where(_EVENT.c.seq.in_(seqs), _EVENT.c.erased_by.is_(None))
+    ops = {row.seq: row.op for row in connection.execute(listed)}
+    versions = _rows(connection, _VERSION, _VERSION_COLUMNS, _of_events(_VERSION, seqs))
+    members: dict[str, Mapping[int, Any]] = {
+        "version": {seq: rows[0] for seq, rows in versions.items()},
+        "works": _rows(connection, _WORK, _WORK_COLUMNS, _of_events(_WORK, seqs)),
+        "rules": _rows(connection, _RULE, _RULE_COLUMNS, _of_events(_RULE, seqs)),
+    }
+    empty: dict[str, Any] = {"version": None, "works": [], "rules": []}
+    return {
+        seq: {name: members[name].get(seq, empty[name]) for name in _MEMBERS[op]} for seq, op in ops.items()
+    }
+
+
+def _exactly(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``payload`` with the columns that are committed to and no others."""
+    said: dict[str, Any] = {}
+    if "version" in payload:
+        version = payload["version"]
+        said["version"] = version and {name: version[name] for name in _VERSION_COLUMNS}
+    for member, columns in (("works", _WORK_COLUMNS), ("rules", _RULE_COLUMNS)):
+        if member in payload:
+            said[member] = [{name: row[name] for name in columns} for row in payload[member]]
+    return said
+
+
+def _of_events(table: Table, seqs: list[int]) -> ColumnElement[bool]:
+    return table.c.from_seq.in_(seqs)
+
+
+def _now_of(table: Table, record: str) -> ColumnElement[bool]:
+    return (table.c.reservation_id == record) & table.c.to_seq.is_(None)
+
+
+def _rows(
+    connection: Connection, table: Table, columns: tuple[str, ...], which: ColumnElement[bool]
+) -> dict[int, list[dict[str, Any]]]:
+    """Return the rows that each event brought, in their order."""
+    wanted = select(table.c.from_seq, *(table.c[name] for name in columns)).where(which)
+    order = [table.c.from_seq, *([table.c.ordinal] if "ordinal" in table.c else [])]
+    found: dict[int, list[dict[str, Any]]] = {}
+    for seq, *values in connection.execute(wanted.order_by(*order)):
+        found.setdefault(seq, []).append(dict(zip(columns, values, strict=True)))
+    return found
