@@ -79,7 +79,10 @@ def commands() -> Iterator[tuple[str, click.Command]]:
         command = cli.get_command(context, name)
         assert command is not None
         if isinstance(command, click.Group):
-            yield from ((f"caveat {name} {sub}", one) for sub, one in command.commands.items())
+            for sub in command.list_commands(context):
+                one = command.get_command(context, sub)
+                assert one is not None
+                yield f"caveat {name} {sub}", one
         else:
             yield f"caveat {name}", command
 
