@@ -9,10 +9,7 @@ The index is made of the segments in a folder, if there is one, and of what came
 opened beside the work and take the place of the old index once they have caught up. A segment that is
 damaged, or not of this database, is refused, and its events are read from the database instead.
 
-Matching, for one item: its URL by every rule that covers it, its SHA-256, and its PDQ forms within the
-review radius of every registered window and within the window's own. Within the strict radius a match
-decides; beyond, and for a plain picture, it asks for a review.
-A pHash is compared only where no PDQ form was sent, and asks for a review at most.
+How an item is found by its keys and hashes is :mod:`registry.matching`.
 """
 
 import json
@@ -28,54 +25,17 @@ import numpy as np
 from sqlalchemy import Row
 
 from registry.errors import InputError, SegmentError, StaleIndexError
-from registry.fingerprint import (
-    MIN_QUALITY,
-    PHASH_RADIUS,
-    REGISTERED_WINDOWS,
-    REVIEW_RADIUS,
-    STRICT_RADIUS,
-    Fingerprint,
-    has_bits,
-    hash_words,
-)
-from registry.index import Entries, FrozenIndex, Index, Near, Place
+from registry.fingerprint import REVIEW_RADIUS, STRICT_RADIUS
+from registry.index import Entries, FrozenIndex, Index, Place
 from registry.index_folder import IndexFolder, Part
-from registry.keys import key_words
+from registry.matching import MAX_NEAR, SCOPES, Found, Question, find
 from registry.preference import Match, Preference, Scope, State, Statement, Use
 from registry.store import Store, index_rows, reservations
-from registry.urlkeys import KINDS, url_keys
-from registry.urls import CanonicalUrl, RuleKind
+from registry.urlkeys import url_keys
 
 __all__ = ["MAX_NEAR", "Answer", "Lookup", "Question", "warm_up"]
 
-MAX_NEAR = 1_000
-"""Registered hashes near to one asked hash that are looked at; of more, the answer says so."""
-
-_SCOPES = {
-    "prefix": Scope.PREFIX,
-    "host": Scope.HOST,
-    "domain": Scope.DOMAIN,
-}
-_URL_MATCHES = {kind: Match("url" if kind is RuleKind.EXACT else str(kind)) for kind in RuleKind}
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One item to look up, by any of its keys."""
-
-    url: CanonicalUrl | None = None
-    sha256: bytes | None = None
-    fingerprint: Fingerprint | None = None
-
-    @property
-    def too_plain(self) -> bool:
-        """Whether it has a fingerprint only, and one that cannot be told apart from others."""
-        if self.url is not None or self.sha256 is not None or self.fingerprint is None:
-            return False
-        comparable = any(has_bits(value) for value in self.fingerprint.pdq.values())
-        return not comparable and _lone_phash(self.fingerprint) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +48,6 @@ class Answer:
     as_of_seq: int
     statements: list[list[Statement]]
     incomplete: frozenset[int] = frozenset()
-
-
-_Found = dict[tuple[int, str], Match]
-"""By place and kind of match: how a row was found for one item."""
 
 
 class _Reached(NamedTuple):
@@ -142,12 +98,7 @@ class Lookup:
         seq = head if as_of_seq is None else as_of_seq
         if not 0 <= seq <= head:
             raise InputError(f"as_of_seq: asked as of event {seq}; the last one is {head}")
-        found: list[_Found] = [{} for _ in questions]
-        _match_files(index, questions, found)
-        _match_urls(index, questions, found)
-        incomplete = _match_pdq(index, questions, found, review)
-        if review:
-            incomplete |= _match_phash(index, questions, found)
+        found, incomplete = find(index, questions, review=review)
         said = _Said.read(self._store, chain.from_iterable(found), seq)
         statements = [said.about(*one) for one in zip(questions, found, strict=True)]
         return Answer(seq, statements, frozenset(incomplete))
@@ -263,74 +214,6 @@ def warm_up() -> None:
     url_keys(["https://example.org/a.jpg"])
 
 
-def _match_files(index: Index, questions: Sequence[Question], found: list[_Found]) -> None:
-    asked = [(place, question.sha256) for place, question in enumerate(questions) if question.sha256]
-    hits = index.files(key_words([key for _, key in asked]))
-    for number, row in zip(hits.query.tolist(), hits.record.tolist(), strict=True):
-        found[asked[number][0]][row, "sha256"] = Match("sha256")
-
-
-def _match_urls(index: Index, questions: Sequence[Question], found: list[_Found]) -> None:
-    asked = [(place, question.url) for place, question in enumerate(questions) if question.url is not None]
-    candidates = url_keys([url for _, url in asked])
-    hits = index.rules(candidates.keys)
-    urls, kinds = candidates.url[hits.query].tolist(), candidates.kind[hits.query].tolist()
-    for url, kind, row in zip(urls, kinds, hits.record.tolist(), strict=True):
-        found[asked[url][0]][row, str(KINDS[kind])] = _URL_MATCHES[KINDS[kind]]
-
-
-def _match_pdq(index: Index, questions: Sequence[Question], found: list[_Found], review: bool) -> set[int]:
-    asked = [
-        (place, form, value, question.fingerprint.quality < MIN_QUALITY)
-        for place, question in enumerate(questions)
-        if question.fingerprint is not None and question.fingerprint.pdq
-        for form, value in question.fingerprint.pdq.items()
-        if has_bits(value)
-    ]
-    if not asked:
-        return set()
-    words = hash_words([value for _, _, value, _ in asked])
-    near = index.near_pdq(words, REVIEW_RADIUS if review else STRICT_RADIUS, MAX_NEAR)
-    for (number, row, distance, window), own in zip(_rows_of(near), near.radius.tolist(), strict=True):
-        place, form, _, plain = asked[number]
-        certain = distance <= STRICT_RADIUS and not plain
-        if distance <= own and (certain or review):
-            match = Match("pdq", certain, distance, REGISTERED_WINDOWS[window], form)
-            _keep_nearest(found[place], row, match)
-    return {asked[number][0] for number in near.cut.tolist()}
-
-
-def _match_phash(index: Index, questions: Sequence[Question], found: list[_Found]) -> set[int]:
-    asked = [
-        (place, phash)
-        for place, question in enumerate(questions)
-        if question.fingerprint is not None and (phash := _lone_phash(question.fingerprint)) is not None
-    ]
-    if not asked:
-        return set()
-    near = index.near_phash(hash_words([value for _, value in asked]), PHASH_RADIUS, MAX_NEAR)
-    for number, row, distance, _ in _rows_of(near):
-        match = Match("phash", certain=False, distance=distance, window="full", form="full")
-        _keep_nearest(found[asked[number][0]], row, match)
-    return {asked[number][0] for number in near.cut.tolist()}
-
-
-def _lone_phash(fingerprint: Fingerprint) -> bytes | None:
-    """Return the pHash of a fingerprint that brings nothing better."""
-    return None if fingerprint.pdq or fingerprint.quality < MIN_QUALITY else fingerprint.phash
-
-
-def _rows_of(near: Near) -> list[tuple[int, int, int, int]]:
-    columns = (near.query, near.place, near.distance, near.window)
-    return list(zip(*(column.tolist() for column in columns), strict=True))
-
-
-def _keep_nearest(found: _Found, row: int, match: Match) -> None:
-    known = found.get((row, match.kind))
-    if known is None or (not match.certain, match.distance or 0) < (not known.certain, known.distance or 0):
-        found[row, match.kind] = match
-
-
 @dataclass(frozen=True, slots=True)
 class _Said:
     """What the rows that were found say, as they held at one event."""
@@ -360,7 +243,7 @@ class _Said:
             versions = reservations.versions_at(connection, ids, seq)
         return cls(rows, {version.reservation_id: version for version in versions})
 
-    def about(self, question: Question, matches: _Found) -> list[Statement]:
+    def about(self, question: Question, matches: Found) -> list[Statement]:
         """Return the statements of the rows that matched and still hold."""
         said = []
         for (number, kind), match in sorted(matches.items(), key=lambda found: found[0][0]):
@@ -379,7 +262,7 @@ def _statement(title: str, version: Row[Any], match: Match) -> Statement:
     return Statement(
         preferences=says,
         match=match,
-        scope=_SCOPES.get(match.kind, Scope.WORK),
+        scope=SCOPES.get(match.kind, Scope.WORK),
         evidence_level=version.evidence_level,
         state=State(version.state),
         seq=version.from_seq,
