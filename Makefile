@@ -7,8 +7,9 @@ STAMP  := $(VENV)/.installed
 .DEFAULT_GOAL := help
 ORACLE := $(VENV)/.oracle
 PEERS  := $(VENV)/.peers
+GO     := /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-.PHONY: help setup demo serve test test-postgres test-install test-oracle check bench bench-full bench-recall docs lock clean
+.PHONY: help setup demo serve test test-postgres test-install test-oracle test-log check bench bench-full bench-recall bench-log docs lock clean
 
 help: ## list the chores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +34,12 @@ $(PEERS): $(ORACLE) constraints-bench.txt
 	$(PIP) --require-hashes -r constraints-bench.txt
 	@touch $@
 
+# The code of Go's checksum database, with the compiler, as Debian packs them.
+$(GO):
+	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "Go's own code checks the log; on Debian: apt-get install golang-go golang-golang-x-mod-dev"; exit 1; }
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends golang-go golang-golang-x-mod-dev >/dev/null
+
 demo: $(STAMP) ## the whole story on real pictures, with a report to open
 	$(BIN)/caveat demo
 
@@ -51,6 +58,9 @@ test-install: $(STAMP) ## each installation by itself: the light client, then ea
 test-oracle: $(ORACLE) ## PDQ bit for bit against its reference, built here (wants g++)
 	$(BIN)/python -m pytest -q tests/core/oracle
 
+test-log: $(STAMP) $(GO) ## the transparency log read by the code of Go's checksum database (wants golang-go)
+	$(BIN)/python -m pytest -q tests/third_party/go
+
 check: $(STAMP) ## lint, types, layers, sizes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -67,6 +77,9 @@ bench-recall: $(PEERS) ## how many copies are found, on pictures from Debian's p
 	$(BIN)/python tests/bench/corpus.py
 	@mkdir -p build
 	$(BIN)/python tests/bench/recall.py --output build/recall.md --plot build/recall.svg
+
+bench-log: $(STAMP) $(GO) ## a million events in the log, verified by others and damaged: half an hour; page in build/
+	$(BIN)/python tests/third_party/million.py --output build/log.md
 
 docs: $(STAMP) ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
