@@ -36,14 +36,15 @@ def optional_caller() -> Caller | None:
     return Caller(row.principal_id, frozenset(row.scopes.split()), row.evidence_level)
 
 
-def require_caller(scope: str) -> Caller:
-    """Return the caller whose key has ``scope``.
+def require_caller(*scopes: str) -> Caller:
+    """Return the caller whose key has one of ``scopes``.
 
     Raises :class:`UnauthenticatedError` without a known key, :class:`ForbiddenError` without the scope.
     """
     caller = optional_caller()
     if caller is None:
         raise UnauthenticatedError("a key is needed", hint=_HINT)
-    if scope not in caller.scopes:
-        raise ForbiddenError(f"this key has no scope {scope!r}", hint="Ask the registry's operator for it.")
+    if caller.scopes.isdisjoint(scopes):
+        names = " or ".join(map(repr, scopes))
+        raise ForbiddenError(f"this key has no scope {names}", hint="Ask the registry's operator for it.")
     return caller

@@ -5,7 +5,8 @@ that a mistyped or cut key is refused without a look into the database. Only the
 the key itself is shown once.
 
 Scopes: ``lookup`` asks with detail and through the compatible routes; ``register`` lodges, changes and
-withdraws own reservations; ``domain:NAME`` speaks for a registered domain (``domain:*`` for any).
+withdraws own reservations; ``domain:NAME`` speaks for a registered domain (``domain:*`` for any); ``mirror``
+follows all that is lodged.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ __all__ = ["NewKey", "create_key", "is_well_formed", "key_sha256", "parse_scopes
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _FORM = re.compile(r"(cav_[A-Za-z]+_[0-9A-Za-z]{30})([0-9A-Za-z]{6})", re.ASCII)
-_PLAIN_SCOPES = frozenset({"lookup", "register"})
+_PLAIN_SCOPES = frozenset({"lookup", "mirror", "register"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def parse_scopes(texts: Iterable[str]) -> frozenset[str]:
         else:
             raise InputError(
                 f"no scope {text!r}",
-                hint="Scopes are lookup, register, domain:NAME and domain:* (any domain).",
+                hint="Scopes are lookup, register, mirror, domain:NAME and domain:* (any domain).",
             )
     return frozenset(scopes)
 

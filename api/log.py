@@ -3,9 +3,8 @@
 from flask import Blueprint, Response
 
 from api.operations import Operation, operation
-from api.state import state
+from api.state import published_log
 from registry.errors import NotFoundError, ProofError
-from registry.log_folder import LogFolder
 from registry.tiles import parse_tile_path
 
 __all__ = ["blueprint"]
@@ -19,7 +18,7 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 @operation(Operation("The signed state of the log, a C2SP checkpoint", errors=(404, 503), media="text/plain"))
 def checkpoint() -> Response:
     """Give the last checkpoint as it was signed."""
-    note = _log().checkpoint()
+    note = published_log().checkpoint()
     if note is None:
         raise NotFoundError("no checkpoint has been published yet", hint="Ask again in a few seconds.")
     return Response(note, content_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-cache"})
@@ -36,14 +35,7 @@ def checkpoint() -> Response:
 def tile(name: str) -> Response:
     """Give a tile; its path says what it holds, so it never changes."""
     try:
-        data = _log().read_tile(parse_tile_path(f"tile/{name}"))
+        data = published_log().read_tile(parse_tile_path(f"tile/{name}"))
     except ProofError as error:
         raise NotFoundError(error.message) from error
     return Response(data, content_type="application/octet-stream", headers={"Cache-Control": _FOR_EVER})
-
-
-def _log() -> LogFolder:
-    log = state().log
-    if log is None:
-        raise NotFoundError("this registry publishes no log")
-    return log

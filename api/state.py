@@ -11,14 +11,14 @@ from flask import Flask, current_app
 
 from api.settings import Settings
 from registry.calibration import OWN_IDS, Calibration, load_calibration, shipped_calibration
-from registry.errors import SettingsError, StorageError
+from registry.errors import NotFoundError, SettingsError, StorageError
 from registry.index_folder import IndexFolder
 from registry.log_folder import LogFolder
 from registry.lookup import Lookup
 from registry.registrar import Registrar
 from registry.store import Store
 
-__all__ = ["State", "attach", "last_checkpoint", "state"]
+__all__ = ["State", "attach", "last_checkpoint", "published_log", "state"]
 
 _NAME = "caveat"
 _LOG = logging.getLogger(__name__)
@@ -53,6 +53,14 @@ def attach(app: Flask, settings: Settings, now: Callable[[], datetime] | None = 
 def state() -> State:
     """Return the state of the application that serves this request."""
     return cast(State, current_app.extensions[_NAME])
+
+
+def published_log() -> LogFolder:
+    """Return the folder of the log. Raises :class:`NotFoundError` when this registry publishes none."""
+    log = state().log
+    if log is None:
+        raise NotFoundError("this registry publishes no log")
+    return log
 
 
 def last_checkpoint() -> str | None:

@@ -2,20 +2,21 @@
 
     tile/…           as :mod:`registry.tiles` names them; derived from the events, may be made again
     checkpoint       the last signed state
-    key/private      the signing key, readable by its owner alone
+    keys             the public keys that sign, a line each, the current one first
+    key/private      their private halves, readable by the owner alone
     key/signed       size and root of the last state that was ever signed: kept apart, so that an older copy
                      of the rest is noticed
 
 Files appear whole or not at all: written under another name, synced, renamed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from registry.disk import only_writer, sync_folder, write_file
 from registry.errors import ProofError, StorageError
-from registry.note import Checkpoint, Signer, format_checkpoint, parse_checkpoint
+from registry.note import Checkpoint, Signer, Verifier, format_checkpoint, parse_checkpoint
 from registry.tiles import Tile, tile_path
 
 __all__ = ["LogFolder"]
@@ -68,14 +69,33 @@ class LogFolder:
         sync_folder(self.path / "key")
 
     def signer(self) -> Signer | None:
-        """Return the log's key. Raises :class:`ProofError` when it is damaged."""
+        """Return the log's current key. Raises :class:`ProofError` when it is damaged."""
+        return next(iter(self.signers()), None)
+
+    def signers(self) -> list[Signer]:
+        """Return the keys that sign, the current one first. Raises :class:`ProofError` for a damaged one."""
         text = _read(self.path / "key" / "private")
-        return None if text is None else Signer.parse(text.removesuffix("\n"))
+        return [] if text is None else [Signer.parse(line) for line in text.removesuffix("\n").split("\n")]
 
     def write_signer(self, signer: Signer) -> None:
-        """Keep a new key, for the owner's eyes alone."""
-        write_file(self.path / "key" / "private", (signer.text + "\n").encode(), mode=0o600)
+        """Keep a key as the only one."""
+        self.write_signers([signer])
+
+    def write_signers(self, signers: Sequence[Signer]) -> None:
+        """Keep the private keys for the owner's eyes alone, and their public halves for all."""
+        write_file(self.path / "key" / "private", _lines([one.text for one in signers]), mode=0o600)
         sync_folder(self.path / "key")
+        write_file(self.path / "keys", _lines([one.verifier.text for one in signers]))
+        sync_folder(self.path)
+
+    def verifiers(self) -> list[Verifier]:
+        """Return the public keys that sign, the current one first."""
+        text = _read(self.path / "keys")
+        return [] if text is None else [Verifier.parse(line) for line in text.removesuffix("\n").split("\n")]
+
+
+def _lines(texts: Sequence[str]) -> bytes:
+    return "".join(f"{text}\n" for text in texts).encode()
 
 
 def _read(path: Path) -> str | None:

@@ -8,14 +8,15 @@ set back to an older copy has fewer events than were signed, or others: nothing 
 The leaf of event n stands at place n − 1. Source: C2SP tlog-tiles and tlog-checkpoint; RFC 6962.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from registry.errors import LogError, ProofError
+from registry.leaf import commit, parse_leaf
 from registry.log_folder import LogFolder
 from registry.merkle import consistency_proof, leaf_hash, require_consistency, root_hash, root_of
 from registry.note import Checkpoint, Signer, format_checkpoint, open_note, parse_checkpoint, sign_note
-from registry.store import Store, events
+from registry.store import Store, events, payloads
 from registry.tiles import (
     ENTRIES,
     HASHES_A_TILE,
@@ -27,18 +28,23 @@ from registry.tiles import (
     tiles_between,
 )
 
-__all__ = ["Publisher", "fsck"]
+__all__ = ["Publisher", "check_rows", "fsck"]
 
 _EVENTS_AT_ONCE = 65_536
+_ROWS_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """Publishes the events of ``store`` in ``folder``, signed by ``signer``."""
+    """Publishes the events of ``store`` in ``folder``, signed by ``signer``.
+
+    ``retiring`` are older keys of the log, which sign too until they are revoked.
+    """
 
     store: Store
     folder: LogFolder
     signer: Signer
+    retiring: Sequence[Signer] = ()
 
     def publish(self) -> Checkpoint | None:
         """Publish what was not published yet; returns the new state, or None when there is nothing new.
@@ -62,7 +68,7 @@ class Publisher:
         for last in signed:
             self._require_beginning(last, checkpoint)
         self.folder.write_signed(checkpoint)
-        self.folder.write_checkpoint(sign_note(format_checkpoint(checkpoint), [self.signer]))
+        self.folder.write_checkpoint(sign_note(format_checkpoint(checkpoint), self._signers))
         return checkpoint
 
     def _published(self) -> Checkpoint | None:
@@ -70,8 +76,12 @@ class Publisher:
         note = self.folder.checkpoint()
         if note is None:
             return None
-        text, _ = open_note(note, [self.signer.verifier])
+        text, _ = open_note(note, [one.verifier for one in self._signers])
         return parse_checkpoint(text)
+
+    @property
+    def _signers(self) -> list[Signer]:
+        return [self.signer, *self.retiring]
 
     def _write(self, old: int, new: int) -> None:
         """Write the tiles and bundles that ``new`` leaves need beyond ``old``."""
@@ -133,6 +143,26 @@ def fsck(store: Store, folder: LogFolder, size: int) -> Iterator[str]:
             ]
         begin = tile.index * HASHES_A_TILE
         yield from _different(folder, tile, b"".join(hashes[begin : begin + tile.width]))
+
+
+def check_rows(store: Store) -> Iterator[str]:
+    """Hold the rows of every event to what its leaf commits to, and its end to the event that ended it.
+
+    Yields what is wrong: a row that was changed, added or deleted behind the registrar's back.
+    """
+    head = store.head()
+    for begin in range(0, head, _ROWS_AT_ONCE):
+        with store.read() as connection:
+            rows = events.between(connection, begin, min(begin + _ROWS_AT_ONCE, head))
+            said = payloads.payloads_of(connection, [row.seq for row in rows])
+        for row in rows:
+            leaf = parse_leaf(bytes(row.leaf))
+            if (leaf.seq, leaf.op, leaf.record) != (row.seq, row.op, row.record):
+                yield f"event {row.seq}: is not the one of its leaf"
+            elif row.seq in said and commit(bytes(row.salt), said[row.seq]) != leaf.commitment:
+                yield f"event {row.seq}: its rows are not what its leaf commits to"
+    with store.read() as connection:
+        yield from payloads.misplaced(connection)
 
 
 def _different(folder: LogFolder, tile: Tile, wanted: bytes) -> Iterator[str]:

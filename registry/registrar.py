@@ -28,6 +28,7 @@ from registry.store import Store, Transaction, events, idempotency, payloads, re
 from registry.urls import CanonicalUrl, RuleKind, UrlRule, exact_key, registered_domain
 
 __all__ = [
+    "LOG",
     "NOT_YOURS",
     "NOT_YOURS_HINT",
     "Caller",
@@ -40,6 +41,8 @@ __all__ = [
     "may_speak_for",
 ]
 
+LOG = "log"
+"""The record of the events that are about the log itself."""
 NOT_YOURS = "no such reservation of yours"
 """What is told of foreign and of missing reservations alike."""
 NOT_YOURS_HINT = "Check the identifier, and that the key is of the one who lodged it."
@@ -211,6 +214,17 @@ class Registrar:
             return Registered(id_, tx.seq, state, len(payload["works"]), len(payload["rules"]))
 
         return self._once(caller, repeat, write)
+
+    def announce_key(self, op: str, key: str) -> int:
+        """Tell in the log that it is signed by another key, or no longer by one; returns the event.
+
+        ``op`` is one of ``KEY_OPS``, ``key`` the public key as text.
+        """
+        with self._store.write() as tx:
+            salt = secrets.token_bytes(SALT_BYTES)
+            leaf = format_leaf(Leaf(tx.seq, op, LOG, commit(salt, {"key": key}), "log", key))
+            events.append(tx, op=op, record=LOG, at=self._seconds(), salt=salt, leaf=leaf)
+        return tx.seq
 
     def _lodge(self, tx: Transaction, caller: Caller, draft: Draft) -> Registered:
         id_ = _new_id()

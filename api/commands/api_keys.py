@@ -24,7 +24,11 @@ def api_keys() -> None:
 @DATABASE
 @click.option("--name", required=True, help="Whom the key is for.")
 @click.option(
-    "--scope", "scopes", multiple=True, required=True, help="lookup, register, domain:NAME or domain:*."
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    help="lookup, register, mirror, domain:NAME or domain:*.",
 )
 @click.option(
     "--evidence-level",

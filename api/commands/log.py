@@ -2,16 +2,19 @@
 
 import secrets
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from api.commands.common import DATA, DATABASE, existing, follow, read_settings
 from api.settings import Settings
-from registry.errors import LogError, SettingsError
+from registry.errors import ConflictError, LogError, NotFoundError, SettingsError
 from registry.log_folder import LogFolder
 from registry.note import Signer, open_note, parse_checkpoint
-from registry.publisher import Publisher, fsck
+from registry.publisher import Publisher, check_rows, fsck
+from registry.registrar import Registrar
+from registry.store import Store
 
 __all__ = ["log"]
 
@@ -38,7 +41,7 @@ def log_publish(data: Path | None, database: str | None, go_on: bool) -> None:
 
     def publish() -> None:
         with folder.writing():
-            done = Publisher(store, folder, _signer(settings, folder)).publish()
+            done = _publisher(settings, store, folder).publish()
         if done is not None:
             click.echo(f"log: {done.size:,} events, root {done.root.hex()}", err=go_on)
         elif not go_on:
@@ -54,31 +57,86 @@ def log_publish(data: Path | None, database: str | None, go_on: bool) -> None:
 @DATA
 @DATABASE
 def log_fsck(data: Path | None, database: str | None) -> None:
-    """Make every file of the log anew from the events, and compare; exit code 2 when one differs."""
+    """Make every file of the log anew, and hold every row to what its event committed to.
+
+    Exit code 2 when a file differs, or a row was changed, added or deleted behind the registry's back.
+    """
     settings = read_settings(data, database)
-    folder = _log_folder(settings)
-    note, signer = folder.checkpoint(), folder.signer()
-    if note is None or signer is None:
+    folder, store = _log_folder(settings), existing(settings)
+    note = folder.checkpoint()
+    if note is None:
         raise LogError("nothing has been published yet", hint="caveat log publish does that.")
-    state = parse_checkpoint(open_note(note, [signer.verifier])[0])
-    wrong = list(fsck(existing(settings), folder, state.size))
+    keys = [one.verifier for one in folder.signers()]
+    state = parse_checkpoint(open_note(note, keys)[0])
+    wrong = [*fsck(store, folder, state.size), *check_rows(store)]
     for one in wrong:
         click.echo(one)
     if wrong:
-        click.echo(f"{len(wrong)} files are not what the events make them", err=True)
+        click.echo(f"{len(wrong)} findings: the log or the database is not what it was", err=True)
         sys.exit(2)
     click.echo(f"sound: {state.size:,} events, root {state.root.hex()}")
 
 
-@log.command("key")
+@log.group("key", invoke_without_command=True)
 @DATA
 @DATABASE
-def log_key(data: Path | None, database: str | None) -> None:
-    """Print the public key with which others check the log."""
-    signer = _log_folder(read_settings(data, database)).signer()
-    if signer is None:
+@click.pass_context
+def log_key(ctx: click.Context, data: Path | None, database: str | None) -> None:
+    """Print the public keys with which others check the log, the current one first."""
+    if ctx.invoked_subcommand is None:
+        for one in _keys(_log_folder(read_settings(data, database))):
+            click.echo(one.verifier.text)
+
+
+@log_key.command("rotate")
+@DATA
+@DATABASE
+def log_key_rotate(data: Path | None, database: str | None) -> None:
+    """Make a new key, and announce it in the log; the old one signs too until it is revoked.
+
+    So whoever knows the old key finds the new one in the log, under a checkpoint that both signed.
+    """
+    settings = read_settings(data, database)
+    folder, store = _log_folder(settings), existing(settings)
+    with folder.writing():
+        old = _keys(folder)
+        new = Signer.new(old[0].name)
+        folder.write_signers([new, *old])
+        seq = _registrar(store).announce_key("key", new.verifier.text)
+    click.echo(f"event {seq} announces {new.verifier.text}")
+
+
+@log_key.command("revoke")
+@DATA
+@DATABASE
+@click.argument("key", metavar="KEY")
+def log_key_revoke(data: Path | None, database: str | None, key: str) -> None:
+    """Sign no more with an older KEY, and say so in the log. KEY is its line, or the hash in it."""
+    settings = read_settings(data, database)
+    folder, store = _log_folder(settings), existing(settings)
+    with folder.writing():
+        keys = _keys(folder)
+        found = [one for one in keys if key in (one.verifier.text, one.verifier.key_hash.hex())]
+        if not found:
+            raise NotFoundError(f"no key {key} signs this log", hint="caveat log key shows those that do.")
+        if found[0] is keys[0]:
+            raise ConflictError(
+                "this is the key that signs the log now", hint="Run caveat log key rotate first."
+            )
+        seq = _registrar(store).announce_key("revoke-key", found[0].verifier.text)
+        folder.write_signers([one for one in keys if one is not found[0]])
+    click.echo(f"event {seq} revokes {found[0].verifier.text}")
+
+
+def _registrar(store: Store) -> Registrar:
+    return Registrar(store, lambda: datetime.now(UTC))
+
+
+def _keys(folder: LogFolder) -> list[Signer]:
+    keys = folder.signers()
+    if not keys:
         raise LogError("the log has no key yet", hint="caveat log publish makes one.")
-    click.echo(signer.verifier.text)
+    return keys
 
 
 def _log_folder(settings: Settings) -> LogFolder:
@@ -87,10 +145,11 @@ def _log_folder(settings: Settings) -> LogFolder:
     return LogFolder(settings.log)
 
 
-def _signer(settings: Settings, folder: LogFolder) -> Signer:
-    signer = folder.signer()
-    if signer is None:
-        signer = Signer.new(settings.log_origin or f"{secrets.token_hex(8)}.caveat.invalid")
-        folder.write_signer(signer)
-        click.echo(f"log: new key {signer.verifier.text}", err=True)
-    return signer
+def _publisher(settings: Settings, store: Store, folder: LogFolder) -> Publisher:
+    keys = folder.signers()
+    if not keys:
+        keys = [Signer.new(settings.log_origin or f"{secrets.token_hex(8)}.caveat.invalid")]
+        click.echo(f"log: new key {keys[0].verifier.text}", err=True)
+    if [one.verifier for one in keys] != folder.verifiers():
+        folder.write_signers(keys)
+    return Publisher(store, folder, keys[0], keys[1:])

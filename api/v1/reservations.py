@@ -209,7 +209,7 @@ def show(id_: str) -> Response:
         row = _own(connection, caller, id_)
         works = reservations.count_works(connection, id_)
         rules = reservations.rules_of(connection, id_)
-        history = events.history(connection, id_)
+        history = events.of_record(connection, id_)
     return jsonify(
         id=id_,
         seq=row.from_seq,

@@ -3,14 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from registry.errors import StaleIndexError
 from registry.store import Transaction
 from registry.store.sql import table_of
 from registry.tables import Event
 
-__all__ = ["append", "destroy_salts", "erased_within", "history", "leaves_between", "require_between"]
+__all__ = [
+    "append",
+    "between",
+    "destroy_salts",
+    "erased_within",
+    "leaves_between",
+    "of_record",
+    "require_between",
+]
 
 _EVENT = table_of(Event)
 
@@ -55,7 +63,16 @@ def leaves_between(connection: Connection, after: int, upto: int) -> list[bytes]
     return [bytes(leaf) for leaf in connection.execute(wanted.order_by(_EVENT.c.seq)).scalars()]
 
 
-def history(connection: Connection, record: str) -> Sequence[Any]:
-    """Return (seq, op, at) of every event of ``record``, oldest first."""
-    wanted = select(_EVENT.c.seq, _EVENT.c.op, _EVENT.c.at).where(_EVENT.c.record == record)
+def of_record(connection: Connection, record: str) -> Sequence[Row[Any]]:
+    """Return every event of ``record``, oldest first."""
+    return connection.execute(select(_EVENT).where(_EVENT.c.record == record).order_by(_EVENT.c.seq)).all()
+
+
+def between(connection: Connection, after: int, upto: int) -> Sequence[Row[Any]]:
+    """Return the events ``after < seq <= upto``, oldest first.
+
+    Raises :class:`StaleIndexError` when events are missing.
+    """
+    require_between(connection, after, upto)
+    wanted = select(_EVENT).where(_EVENT.c.seq > after, _EVENT.c.seq <= upto)
     return connection.execute(wanted.order_by(_EVENT.c.seq)).all()

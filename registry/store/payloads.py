@@ -6,16 +6,17 @@ Which members there are depends on what the event did. Rows are never changed in
 an event, to which its leaf commits, can be put together again from its rows. An erased event has none.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, select
+from sqlalchemy import ColumnElement, Connection, Table, func, select
 
+from registry.leaf import parse_leaf
 from registry.store import Transaction, events, reservations
 from registry.store.sql import table_of
 from registry.tables import Event, ReservationVersion, UrlRuleRow, Work
 
-__all__ = ["content_of", "erase", "insert", "payloads_of"]
+__all__ = ["KEY_OPS", "content_of", "erase", "insert", "misplaced", "payloads_of", "sizes_of"]
 
 _VERSION_COLUMNS = (
     "principal_id",
@@ -29,6 +30,9 @@ _VERSION_COLUMNS = (
 )
 _WORK_COLUMNS = ("title", "url", "url_key", "sha256", "packed")
 _RULE_COLUMNS = ("kind", "surt", "key")
+
+KEY_OPS = ("key", "revoke-key")
+"""What happens to keys of the log."""
 
 _EVENT = table_of(Event)
 _VERSION, _WORK, _RULE = (table_of(one) for one in (ReservationVersion, Work, UrlRuleRow))
@@ -82,9 +86,43 @@ def payloads_of(connection: Connection, seqs: Iterable[int]) -> dict[int, dict[s
     return found
 
 
+def sizes_of(connection: Connection, after: int, upto: int) -> dict[int, int]:
+    """Return how many works and rules the events ``after < seq <= upto`` brought, where they brought any."""
+    sizes: dict[int, int] = {}
+    for table in (_WORK, _RULE):
+        counted = select(table.c.from_seq, func.count()).group_by(table.c.from_seq)
+        for seq, count in connection.execute(
+            counted.where(table.c.from_seq > after, table.c.from_seq <= upto)
+        ):
+            sizes[seq] = sizes.get(seq, 0) + count
+    return sizes
+
+
+def misplaced(connection: Connection) -> Iterator[str]:
+    """Yield what is wrong with rows that no leaf speaks for: of no event, or ended by none."""
+    for table in (_VERSION, _WORK, _RULE):
+        brought = (_EVENT.c.seq == table.c.from_seq) & (_EVENT.c.record == table.c.reservation_id)
+        lost = select(table.c.from_seq, table.c.reservation_id).outerjoin(_EVENT, brought)
+        for seq, record in connection.execute(lost.where(_EVENT.c.seq.is_(None)).distinct()):
+            yield f"{table.name}: a row of {record} that no event {seq} brought"
+    for table in (_WORK, _RULE):
+        ended = select(table.c.from_seq, table.c.ordinal).where(table.c.to_seq.is_not(None))
+        for seq, ordinal in connection.execute(ended):
+            yield f"{table.name}: row {ordinal} of event {seq} was ended, and no event did so"
+    following = func.lead(_VERSION.c.from_seq).over(
+        partition_by=_VERSION.c.reservation_id, order_by=_VERSION.c.from_seq
+    )
+    chain = select(_VERSION.c.reservation_id, _VERSION.c.from_seq, _VERSION.c.to_seq, following.label("due"))
+    chained = chain.subquery()
+    wrong = select(chained).where(chained.c.to_seq.is_distinct_from(chained.c.due))
+    for record, seq, ended, due in connection.execute(wrong):
+        yield f"reservation_version: {record} of event {seq} ends with {ended}, and should with {due}"
+
+
 def _payloads(connection: Connection, seqs: list[int]) -> dict[int, dict[str, Any]]:
-    listed = select(_EVENT.c.seq, _EVENT.c.op).where(_EVENT.c.seq.in_(seqs), _EVENT.c.erased_by.is_(None))
-    ops = {row.seq: row.op for row in connection.execute(listed)}
+    listed = select(_EVENT.c.seq, _EVENT.c.op, _EVENT.c.leaf)
+    listed = listed.where(_EVENT.c.seq.in_(seqs), _EVENT.c.erased_by.is_(None))
+    listed_events = connection.execute(listed).all()
     versions = _rows(connection, _VERSION, _VERSION_COLUMNS, _of_events(_VERSION, seqs))
     members: dict[str, Mapping[int, Any]] = {
         "version": {seq: rows[0] for seq, rows in versions.items()},
@@ -92,9 +130,15 @@ def _payloads(connection: Connection, seqs: list[int]) -> dict[int, dict[str, An
         "rules": _rows(connection, _RULE, _RULE_COLUMNS, _of_events(_RULE, seqs)),
     }
     empty: dict[str, Any] = {"version": None, "works": [], "rules": []}
-    return {
-        seq: {name: members[name].get(seq, empty[name]) for name in _MEMBERS[op]} for seq, op in ops.items()
-    }
+    found = {}
+    for seq, op, leaf in listed_events:
+        # A key of the log is announced in the leaf itself.
+        found[seq] = (
+            {"key": parse_leaf(bytes(leaf)).key}
+            if op in KEY_OPS
+            else {name: members[name].get(seq, empty[name]) for name in _MEMBERS[op]}
+        )
+    return found
 
 
 def _exactly(payload: Mapping[str, Any]) -> dict[str, Any]:

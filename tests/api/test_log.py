@@ -1,6 +1,7 @@
 """The log as its files: read by other people's code, through HTTP."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -16,10 +17,10 @@ from tlog_scales.backend import HttpBackend
 from tlog_scales.reader import TilesReader
 from tlog_scales.signing import Vkey
 
-from registry.errors import StorageError
+from registry.errors import ProofError, StorageError
 from registry.log_folder import LogFolder
 from registry.merkle import leaf_hash
-from registry.note import Signer
+from registry.note import Signer, open_note, parse_checkpoint
 from registry.publisher import Publisher
 from registry.store import Store
 
@@ -163,3 +164,38 @@ def test_the_service_publishes_by_itself_and_a_reader_of_others_follows(
     broken = subprocess.run([*command, "fsck", *server.arguments], capture_output=True, text=True)
     assert broken.returncode == 2
     assert "is not what the events make it" in broken.stdout
+
+
+def test_a_key_is_rotated_and_the_old_one_revoked(database_url: str, tmp_path: Path) -> None:
+    def log(*command: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "api.commands", *command, "--database", database_url],
+            env={**os.environ, "CAVEAT_LOG": str(tmp_path / "log"), "CAVEAT_LOG_ORIGIN": "log.example"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    folder = LogFolder(tmp_path / "log")
+    log("db", "init")
+    assert "no key yet" in log("log", "key", "rotate", code=3)
+    log("log", "publish")
+    old = folder.verifiers()[0]
+    assert log("log", "key").splitlines() == [old.text]
+    assert "signs the log now" in log("log", "key", "revoke", old.key_hash.hex(), code=3)
+    assert "event 1 announces log.example+" in log("log", "key", "rotate")
+    new = folder.verifiers()[0]
+    assert log("log", "key").splitlines() == [new.text, old.text]
+    log("log", "publish")
+    note = folder.checkpoint()
+    assert open_note(note, [old, new])[1] == [new, old]
+    log("log", "key", "revoke", old.text)
+    assert folder.verifiers() == [new]
+    log("log", "publish")
+    assert parse_checkpoint(open_note(folder.checkpoint(), [new])[0]).size == 2
+    with pytest.raises(ProofError):
+        open_note(folder.checkpoint(), [old])
+    assert "sound: 2 events" in log("log", "fsck")
+    assert "no key" in log("log", "key", "revoke", old.text, code=3)

@@ -4,14 +4,15 @@ import random
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from registry.builder import Builder
-from registry.errors import NotFoundError
+from registry.errors import NotFoundError, StaleIndexError
 from registry.index_folder import IndexFolder
 from registry.leaf import commit, parse_leaf
 from registry.lookup import Lookup, Question
 from registry.preference import Preference, Use
+from registry.publisher import check_rows
 from registry.registrar import Caller, Change, Draft, Registrar, WorkDraft
 from registry.store import Store, payloads
 from registry.store.sql import table_of
@@ -49,9 +50,10 @@ def broken(store: Store) -> list[int]:
 @pytest.fixture
 def history(registrar: Registrar, caller: Caller) -> list[str]:
     """Two reservations, of which each kind of event happened to both."""
-    ids = [registrar.register(caller, draft(name)).id for name in ("a", "b")]
-    for id_ in ids:
-        registrar.add_works(caller, id_, [work(f"{id_}-more")])
+    names = ("first", "second")
+    ids = [registrar.register(caller, draft(name)).id for name in names]
+    for id_, name in zip(ids, names, strict=True):
+        registrar.add_works(caller, id_, [work(f"{name}-more")])
         registrar.change(caller, id_, Change(preferences={Use.TDM: Preference.RESERVED}, label="Ada L."))
     return ids
 
@@ -103,28 +105,28 @@ def ask(store: Store, name: str, seq: int | None = None) -> list[Any]:
 def test_what_is_erased_is_gone_and_its_past_too(store, registrar, caller, history):
     done = registrar.erase(caller, history[0])
     assert (done.state, done.works, done.rules) == ("erased", 0, 0)
-    assert ask(store, "a") == ask(store, "a", 1) == []
-    assert ask(store, "b") != []
+    assert ask(store, "first") == ask(store, "first", 1) == []
+    assert ask(store, "second") != []
     assert salts(store, history[0]) == {1: (0, 7), 3: (0, 7), 4: (0, 7), 7: (16, None)}
     assert salts(store, history[1]) == {2: (16, None), 5: (16, None), 6: (16, None)}
     assert said_of(store, history[0]) == "[[], [], []]"
-    assert "Title b" in said_of(store, history[1])
+    assert "Title second" in said_of(store, history[1])
     assert broken(store) == []
     with pytest.raises(NotFoundError):
         registrar.erase(caller, history[0])
 
 
 def test_a_person_may_go_and_the_reservation_stay(store, registrar, caller, history):
-    before = ask(store, "a")[0]
+    before = ask(store, "first")[0]
     done = registrar.erase(caller, history[0], keep=True)
     assert (done.state, done.works, done.rules) == (str(before.state), 3, 1)
-    after = ask(store, "a")[0]
+    after = ask(store, "first")[0]
     assert (after.preferences, after.record) == (before.preferences, before.record)
     assert (after.label, after.title, after.terms, after.contact) == ("", "", "", "")
-    assert ask(store, "a", done.seq - 1) == []
+    assert ask(store, "first", done.seq - 1) == []
     said = said_of(store, history[0])
     assert [name for name in ("Title", "Ada", "ada@ada.test", "ada.test/terms") if name in said] == []
-    assert "https://ada.test/a" in said
+    assert "https://ada.test/first" in said
     assert broken(store) == []
 
 
@@ -183,5 +185,51 @@ def test_nothing_erased_stays_in_the_file_of_the_embedded_database(
     with store.read() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         assert connection.execute(select(func.count()).select_from(WORK)).scalar_one() == 3
-    assert b"Title b" in path.read_bytes()
-    assert b"Title a" not in path.read_bytes()
+    assert b"Title second" in path.read_bytes()
+    assert b"Title first" not in path.read_bytes()
+
+
+def findings(store: Store) -> list[str]:
+    return list(check_rows(store))
+
+
+BEHIND = {
+    "a version that was closed": (
+        update(VERSION).where(VERSION.c.from_seq == 4).values(to_seq=6), "event 4 ends with 6, and"
+    ),
+    "a version that was opened again": (
+        update(VERSION).where(VERSION.c.from_seq == 1).values(to_seq=None), "event 1 ends with None, and"
+    ),
+    "a work that was ended": (
+        update(WORK).where(WORK.c.from_seq == 3).values(to_seq=5), "work: row 0 of event 3 was ended"
+    ),
+    "a work that was slipped in": (
+        insert(WORK).values(from_seq=4, ordinal=0, reservation_id="x", title=""), "that no event 4 brought"
+    ),
+    "a work that was slipped in with another": (
+        update(WORK).where(WORK.c.from_seq == 3).values(title="x"), "event 3: its rows are not what"
+    ),
+    "an event that was changed": (
+        update(EVENT).where(EVENT.c.seq == 4).values(op="withdraw"), "event 4: is not the one of its leaf"
+    ),
+    "another salt": (
+        update(EVENT).where(EVENT.c.seq == 4).values(salt=bytes(16)), "event 4: its rows are not what"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "found"), BEHIND.values(), ids=BEHIND)
+def test_what_is_done_behind_its_back_is_found(store, registrar, caller, history, statement, found):
+    registrar.withdraw(caller, history[1])
+    registrar.erase(caller, registrar.register(caller, draft("third")).id, keep=True)
+    assert findings(store) == []
+    with store.administer() as connection:
+        connection.execute(statement)
+    assert [one for one in findings(store) if found in one] != []
+
+
+def test_an_event_deleted_behind_its_back_is_an_error(store, history):
+    with store.administer() as connection:
+        connection.execute(delete(EVENT).where(EVENT.c.seq == 2))
+    with pytest.raises(StaleIndexError):
+        findings(store)
