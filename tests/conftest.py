@@ -204,8 +204,9 @@ def served(store: Store, database_url: str, tmp_path: Path) -> Iterator[Callable
     """Start the real command; it is stopped at the end of the test."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def serve(workers: int = 2) -> Served:
-        database = ["--database", database_url] if POSTGRES else ["--data", str(tmp_path)]
+    def serve(workers: int = 2, data: Path | None = None) -> Served:
+        postgres = POSTGRES and data is None
+        database = ["--database", database_url] if postgres else ["--data", str(data or tmp_path)]
         port = _free_port()
         command = [sys.executable, "-m", "api.commands", "serve", *database]
         command += ["--port", str(port), "--workers", str(workers)]
