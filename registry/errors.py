@@ -10,6 +10,8 @@
     │   ├── DatasetError            a dataset that cannot be read or written
     │   │   └── FormatError         no format fits, or more than one does
     │   ├── ProofError              a proof, a checkpoint or a signature that does not hold
+    │   ├── SnapshotError           a snapshot that is damaged, incomplete or of another kind
+    │   │   └── StaleSnapshotError  older than it may be
     │   └── SettingsError           a setting that is missing or contradicts another
     ├── RegistryError               a registry could not be asked, or did not answer properly
     │   ├── RegistryUnreachableError  no connection, a time-out, or 5xx to the end
@@ -54,7 +56,9 @@ __all__ = [
     "SegmentError",
     "ServiceError",
     "SettingsError",
+    "SnapshotError",
     "StaleIndexError",
+    "StaleSnapshotError",
     "StorageError",
     "StorageFullError",
     "UnauthenticatedError",
@@ -116,6 +120,14 @@ class FormatError(DatasetError):
 
 class ProofError(InputError):
     """A proof, a checkpoint or a signature that does not hold, or that we would not have written."""
+
+
+class SnapshotError(InputError):
+    """A snapshot that is damaged, incomplete, or of another kind; nothing is answered from it."""
+
+
+class StaleSnapshotError(SnapshotError):
+    """A snapshot that was built longer ago than is allowed."""
 
 
 class SettingsError(InputError):

@@ -78,8 +78,15 @@ class Question:
         """Whether it has a fingerprint only, and one that cannot be told apart from others."""
         if self.url is not None or self.sha256 is not None or self.fingerprint is None:
             return False
+        return not self.is_comparable
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether it has a picture to compare with others."""
+        if self.fingerprint is None:
+            return False
         comparable = any(has_bits(value) for value in self.fingerprint.pdq.values())
-        return not comparable and _lone_phash(self.fingerprint) is None
+        return comparable or _lone_phash(self.fingerprint) is not None
 
 
 def find(index: Searched, questions: Sequence[Question], *, review: bool) -> tuple[list[Found], set[int]]:

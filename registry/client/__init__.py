@@ -8,6 +8,7 @@ with RegistryClient("https://registry.example", key) as registry:
 
 from registry.client.filtering import Progress, filter_dataset
 from registry.client.http import Asked, Known, RegistryClient
+from registry.client.snapshot import Snapshot
 from registry.client.summary import FilterSummary
 from registry.client.verdicts import Rules, Verdict
 
@@ -18,6 +19,7 @@ __all__ = [
     "Progress",
     "RegistryClient",
     "Rules",
+    "Snapshot",
     "Verdict",
     "filter_dataset",
 ]

@@ -13,11 +13,10 @@ from pathlib import Path
 from registry.client.decisions import write_decisions
 from registry.client.formats import Format, Plan, Sample, detect
 from registry.client.formats.files import appearing
-from registry.client.http import RegistryClient
 from registry.client.pictures import default_workers
 from registry.client.report import write_report
 from registry.client.summary import FilterSummary
-from registry.client.verdicts import Rules, Verdict, judge
+from registry.client.verdicts import Registry, Rules, Verdict, judge
 from registry.errors import DatasetError, InputError
 from registry.preference import Action, Status
 
@@ -43,7 +42,7 @@ class Progress:
 def filter_dataset(
     source: Path | str,
     target: Path | str,
-    registries: Sequence[RegistryClient],
+    registries: Sequence[Registry],
     *,
     rules: Rules = Rules(),  # noqa: B008 - frozen
     format_name: str = "auto",

@@ -7,16 +7,30 @@ but ``ok``, gets the action ``error``: it is not kept in any mode.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from registry.client.formats import Sample
-from registry.client.http import Asked, Known, RegistryClient
+from registry.client.http import Asked, Known
 from registry.client.pictures import Hashed, hash_files
 from registry.errors import InputError
 from registry.fingerprint import Fingerprint
 from registry.preference import Action, Decision, Mode, Status, Use, decide
 
-__all__ = ["Rules", "Verdict", "judge"]
+__all__ = ["Registry", "Rules", "Verdict", "judge"]
+
+
+class Registry(Protocol):
+    """Whom one asks: a :class:`registry.client.RegistryClient` over HTTP, or a snapshot on this machine."""
+
+    @property
+    def url(self) -> str:
+        """Its address, or what stands for it in accounts."""
+
+    def check_parameters(self) -> Mapping[str, Any]:
+        """Raise :class:`registry.errors.CaveatError` when its fingerprints are not comparable with ours."""
+
+    def lookup(self, items: Sequence[Asked], use: Use, *, review: bool = True) -> list[Known]:
+        """Return one answer an item, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +108,7 @@ class Verdict:
 
 def judge(
     samples: Sequence[Sample],
-    registries: Sequence[RegistryClient],
+    registries: Sequence[Registry],
     rules: Rules,
     *,
     workers: int = 1,
