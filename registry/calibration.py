@@ -20,8 +20,9 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
+from registry import fast
 from registry.errors import SettingsError
-from registry.fingerprint import REVIEW_RADIUS, Fingerprint, hash_words
+from registry.fingerprint import REVIEW_RADIUS, VERSION, Fingerprint, hash_words
 from registry.hamming import hamming_distances
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "dump_calibration",
     "load_calibration",
     "radii_of",
+    "radii_of_many",
     "shipped_calibration",
 ]
 
@@ -71,6 +73,35 @@ def radii_of(fingerprint: Fingerprint, calibration: Calibration) -> Mapping[str,
         apart = apart[:, calibration.pictures != calibration.pictures[nearest]]
     room = apart.min(axis=1, initial=256).astype(int) - calibration.margin
     return dict(zip(names, np.clip(room, 0, REVIEW_RADIUS).tolist(), strict=True))
+
+
+def radii_of_many(
+    words: NDArray[np.uint64], works: NDArray[np.int64], calibration: Calibration
+) -> NDArray[np.uint8]:
+    """Return the radius of each window of many works, as :func:`radii_of` has it for one; ``uint8[n]``.
+
+    ``words: uint64[n, 4]``; ``works: int64[n]`` says to which work each belongs, those of one work together.
+    """
+    near = _nearest(words, calibration.words)
+    room = np.clip(near.astype(int) - calibration.margin, 0, REVIEW_RADIUS)
+    radii: NDArray[np.uint8] = room.astype(np.uint8)
+    # Of these the picture of the set that is nearest may be the work itself, and is left out.
+    for work in np.unique(works[near <= _SAME]).tolist():
+        begin, end = np.searchsorted(works, [work, work + 1])
+        values = words[begin:end].astype(">u8")
+        found = radii_of(
+            Fingerprint(VERSION, 100, None, {str(k): row.tobytes() for k, row in enumerate(values)}),
+            calibration,
+        )
+        radii[begin:end] = list(found.values())
+    return radii
+
+
+def _nearest(words: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[np.uint16]:
+    if fast.kernels is not None:
+        found: NDArray[np.uint16] = fast.kernels.hamming.nearest(words, np.ascontiguousarray(others.T))
+        return found
+    return np.array([hamming_distances(others, one).min(initial=256) for one in words], np.uint16)
 
 
 def dump_calibration(calibration: Calibration) -> bytes:

@@ -9,6 +9,9 @@ The index is made of the segments in a folder, if there is one, and of what came
 opened beside the work and take the place of the old index once they have caught up. A segment that is
 damaged, or not of this database, is refused, and its events are read from the database instead.
 
+The parts of an import are passed over until the event that makes all of them visible. Then they are taken
+from the segments, which hold them already, or else from the database.
+
 How an item is found by its keys and hashes is :mod:`registry.matching`.
 """
 
@@ -30,7 +33,7 @@ from registry.index import Entries, FrozenIndex, Index, Place
 from registry.index_folder import IndexFolder, Part
 from registry.matching import MAX_NEAR, SCOPES, Found, Question, find
 from registry.preference import Match, Preference, Scope, State, Statement, Use
-from registry.store import Store, index_rows, reservations
+from registry.store import Store, imports, index_rows, reservations
 from registry.urlkeys import url_keys
 
 __all__ = ["MAX_NEAR", "Answer", "Lookup", "Question", "warm_up"]
@@ -64,6 +67,11 @@ class _Reading:
     index: Index
     reached: _Reached
     segments: dict[Part, FrozenIndex] = field(default_factory=dict)
+
+    @property
+    def base(self) -> int:
+        """The last event that the segments hold."""
+        return max((part.upto for part in self.segments), default=0)
 
 
 class Lookup:
@@ -125,16 +133,30 @@ class Lookup:
         with self._lock:
             # Whoever fails on the way leaves no half of the rows behind: the next request begins anew.
             reading, self._reading = self._reading or self._opened({}), None
+            reading = self._with_segments_of_imports(reading, head)
             if head > reading.reached.seq:
                 self._add(reading, head)
             self._reading = reading
         return reading
 
+    def _with_segments_of_imports(self, reading: _Reading, head: int) -> _Reading:
+        """Open new segments at once where they hold an import that became visible, and the old ones do not.
+
+        Without them its works are read from the database, which takes longer.
+        """
+        if self._folder is None or self._folder.version() == self._version:
+            return reading
+        with self._store.read() as connection:
+            if not imports.is_completed(connection, reading.reached.seq, head, reading.base):
+                return reading
+        new = self._opened(reading.segments)
+        return new if new.base > reading.base else reading
+
     def _add(self, reading: _Reading, upto: int) -> None:
         reached = reading.reached
         with self._store.read() as connection:
             _require_same(reached, index_rows.mark_at(connection, reached.seq))
-            with index_rows.entries_between(connection, reached.seq, upto) as batches:
+            with index_rows.entries_between(connection, reached.seq, upto, reading.base) as batches:
                 for entries in batches:
                     reading.index.add(entries)
             reading.reached = _Reached(upto, index_rows.mark_at(connection, upto))
@@ -218,7 +240,7 @@ def warm_up() -> None:
 class _Said:
     """What the rows that were found say, as they held at one event."""
 
-    rows: dict[int, Row[Any]]
+    rows: dict[int, Any]
     versions: dict[str, Row[Any]]
 
     @classmethod
@@ -231,10 +253,13 @@ class _Said:
         works = [place[:2] for place in places.values() if not place.is_rule]
         rules = [place[:2] for place in places.values() if place.is_rule]
         with store.read() as connection:
-            rows = {
+            single = reservations.works_at(connection, works, seq)
+            others = set(works) - {(row.from_seq, row.ordinal) for row in single}
+            rows: dict[int, Any] = {
                 by_place[row.from_seq, row.ordinal, is_rule]: row
                 for is_rule, some in (
-                    (False, reservations.works_at(connection, works, seq)),
+                    (False, single),
+                    (False, imports.works_at(connection, sorted(others), seq)),
                     (True, reservations.rules_at(connection, rules, seq)),
                 )
                 for row in some

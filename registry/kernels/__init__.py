@@ -4,6 +4,6 @@ One file a room that they serve. Each function gives what the way without it giv
 :mod:`registry.fast` says whether they are there.
 """
 
-from registry.kernels import candidates, hamming, keys, pixels, sha256, urls
+from registry.kernels import candidates, canonical, hamming, keys, pixels, sha256, urls
 
-__all__ = ["candidates", "hamming", "keys", "pixels", "sha256", "urls"]
+__all__ = ["candidates", "canonical", "hamming", "keys", "pixels", "sha256", "urls"]

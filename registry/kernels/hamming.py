@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from registry.kernels.compiled import compiled, fetch, inlined, popcount
 
-__all__ = ["chain", "fill_table", "hamming_distances", "search_chains", "search_table"]
+__all__ = ["chain", "fill_table", "hamming_distances", "nearest", "search_chains", "search_table"]
 
 _Words = NDArray[np.uint64]
 _Ids = NDArray[np.uint32]
@@ -36,6 +36,24 @@ def hamming_distances(hashes: _Words, one: _Words) -> NDArray[np.uint16]:
             total += popcount(hashes[row, word] ^ one[word])
         distances[row] = total
     return distances
+
+
+@compiled
+def nearest(hashes: _Words, columns: _Words) -> NDArray[np.uint16]:
+    """Return how many bits lie between each of ``hashes: uint64[n, 4]`` and the nearest of the others.
+
+    The others come as ``columns: uint64[4, m]``, so that several of them are looked at with one instruction.
+    """
+    found = np.empty(hashes.shape[0], np.uint16)
+    for row in range(hashes.shape[0]):
+        a, b, c, d = hashes[row, 0], hashes[row, 1], hashes[row, 2], hashes[row, 3]
+        least = np.uint64(256)
+        for other in range(columns.shape[1]):
+            bits = popcount(a ^ columns[0, other]) + popcount(b ^ columns[1, other])
+            bits += popcount(c ^ columns[2, other]) + popcount(d ^ columns[3, other])
+            least = min(least, bits)
+        found[row] = least
+    return found
 
 
 @compiled

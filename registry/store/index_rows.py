@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select
 from registry.errors import SegmentError
 from registry.index import Entries, RowKeys, place_of
 from registry.index_folder import Part, mark_of
-from registry.store import events
+from registry.store import events, imports
 from registry.store.sql import table_of
 from registry.tables import Event, Head, UrlRuleRow, Work
 
@@ -19,17 +19,24 @@ _ROWS = 20_000
 
 
 @contextmanager
-def entries_between(connection: Connection, after: int, upto: int) -> Iterator[Iterator[Entries]]:
+def entries_between(
+    connection: Connection, after: int, upto: int, beyond: int | None = None
+) -> Iterator[Iterator[Entries]]:
     """Yield the entries of the rows that the events ``after < seq <= upto`` brought, some rows at a time.
+
+    Parts of imports come with their events, visible or not; with ``beyond``, when the event that made them
+    visible is among these, and then only those after event ``beyond``: the earlier ones are in segments.
 
     The cursor is closed with the block. Raises :class:`StaleIndexError` when events are missing.
     """
     events.require_between(connection, after, upto)
-    with closing(_batches(connection, after, upto)) as batches:
+    with closing(_batches(connection, after, upto, beyond)) as batches:
         yield batches
 
 
-def _batches(connection: Connection, after: int, upto: int) -> Generator[Entries, None, None]:
+def _batches(
+    connection: Connection, after: int, upto: int, beyond: int | None
+) -> Generator[Entries, None, None]:
     for table, columns, is_rule in (
         (_WORK, (_WORK.c.url_key, _WORK.c.sha256, _WORK.c.packed), False),
         (_RULE, (_RULE.c.key,), True),
@@ -43,11 +50,17 @@ def _batches(connection: Connection, after: int, upto: int) -> Generator[Entries
                     RowKeys(place_of(seq, ordinal, is_rule=is_rule), *(key and bytes(key) for key in keys))
                     for seq, ordinal, *keys in some
                 )
+    if beyond is None:
+        blocks = imports.blocks_between(connection, after, upto)
+    else:
+        blocks = imports.blocks_completed(connection, after, upto, beyond)
+    for seq, block in blocks:
+        yield block.entries(seq)
 
 
 def count_between(connection: Connection, after: int, upto: int) -> int:
-    """Return how many works and rules the events ``after < seq <= upto`` brought."""
-    total = 0
+    """Return how many works and rules the events ``after < seq <= upto`` brought, parts of imports too."""
+    total = imports.count_between(connection, after, upto)
     for table in (_WORK, _RULE):
         counted = select(func.count()).select_from(table)
         total += connection.execute(

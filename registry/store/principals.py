@@ -11,10 +11,13 @@ from registry.tables import Credential, Principal
 __all__ = [
     "add_credential",
     "add_principal",
+    "ensure_principal",
     "find_credential",
     "has_principal",
+    "import_key_of",
     "list_credentials",
     "revoke_credential",
+    "set_import_key",
 ]
 
 PRINCIPAL = table_of(Principal)
@@ -26,11 +29,29 @@ def add_principal(connection: Connection, values: Mapping[str, Any]) -> None:
     connection.execute(insert(PRINCIPAL).values(**values))
 
 
+def ensure_principal(connection: Connection, principal_id: str, at: int) -> None:
+    """Add a principal without a name unless there is one: a mirror knows no more of them."""
+    if not has_principal(connection, principal_id):
+        add_principal(connection, {"id": principal_id, "name": "", "created_at": at})
+
+
 def has_principal(connection: Connection, principal_id: str) -> bool:
     """Say whether there is such a principal."""
     return (
         connection.execute(select(PRINCIPAL.c.id).where(PRINCIPAL.c.id == principal_id)).first() is not None
     )
+
+
+def import_key_of(connection: Connection, principal_id: str) -> str | None:
+    """Return the public key that signs a principal's imports, or None."""
+    wanted = select(PRINCIPAL.c.import_key).where(PRINCIPAL.c.id == principal_id)
+    key: str | None = connection.execute(wanted).scalar_one_or_none()
+    return key
+
+
+def set_import_key(connection: Connection, principal_id: str, key: str) -> None:
+    """Replace the public key that signs a principal's imports."""
+    connection.execute(update(PRINCIPAL).where(PRINCIPAL.c.id == principal_id).values(import_key=key))
 
 
 def add_credential(connection: Connection, values: Mapping[str, Any]) -> None:

@@ -1,0 +1,296 @@
+"""Imports: batches, their parts, and the works in them, read where they lie in a part's block.
+
+A part is one row: the event that brought it names it, and ``blob`` is a :class:`registry.blocks.Block`. It is
+empty once the import was rolled back or erased; then there are no works in it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    LargeBinary,
+    Row,
+    Select,
+    cast,
+    column,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+    values,
+)
+
+from registry.blocks import HEAD_BYTES, Block, Layout
+from registry.store import Transaction
+from registry.store.sql import table_of
+from registry.tables import Event, ImportBatch, ImportPart, ReservationVersion, WithdrawnWork
+
+__all__ = [
+    "OPS",
+    "ImportedWork",
+    "PartEvent",
+    "add_batch",
+    "batch_of",
+    "blocks_between",
+    "blocks_completed",
+    "count_between",
+    "destroy_blobs",
+    "insert_part",
+    "is_completed",
+    "last_part_at",
+    "part_of",
+    "parts_between",
+    "parts_of",
+    "payload_of",
+    "seq_of_import",
+    "settle",
+    "withdraw",
+    "withdrawn_of",
+    "works_at",
+]
+
+_BATCH, _PART, _WITHDRAWN = (table_of(one) for one in (ImportBatch, ImportPart, WithdrawnWork))
+_EVENT, _VERSION = table_of(Event), table_of(ReservationVersion)
+_VERSION_COLUMNS = [
+    column.name for column in _VERSION.c if column.name not in ("reservation_id", "from_seq", "to_seq")
+]
+OPS = ("import", "rollback", "withdraw-works")
+"""What happens to an import beside its parts, each a leaf that commits to a payload."""
+_MANY = 500
+"""Rows named in one statement."""
+_BLOCKS = 4
+"""Blocks held at once where many are read."""
+_HOLDS = func.length(_PART.c.blob) > 0
+_T = TypeVar("_T")
+
+
+class ImportedWork(NamedTuple):
+    """A work in a part, with the names that the rows of single works have; ``sha256`` zeros if none."""
+
+    from_seq: int
+    ordinal: int
+    reservation_id: str
+    title: str
+    sha256: bytes
+
+
+class PartEvent(NamedTuple):
+    """What the event of a part brought; ``blob`` is empty if it was rolled back or erased since."""
+
+    seq: int
+    batch: str
+    namespace: str
+    principal: str
+    number: int
+    works: int
+    blob: bytes
+
+
+def add_batch(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Add an import that begins."""
+    connection.execute(insert(_BATCH).values(**row))
+
+
+def batch_of(connection: Connection, batch_id: str) -> Row[Any] | None:
+    """Return the import with this identifier, or None."""
+    return connection.execute(select(_BATCH).where(_BATCH.c.id == batch_id)).one_or_none()
+
+
+def settle(tx: Transaction, batch_id: str, changes: Mapping[str, Any]) -> None:
+    """Note with this transaction's event what became of an import."""
+    tx.connection.execute(update(_BATCH).where(_BATCH.c.id == batch_id).values(**changes))
+
+
+def seq_of_import(connection: Connection, batch_id: str) -> int | None:
+    """Return the event that made an import visible, or None."""
+    wanted = select(func.max(_EVENT.c.seq)).where(_EVENT.c.record == batch_id, _EVENT.c.op == "import")
+    seq: int | None = connection.execute(wanted).scalar_one()
+    return seq
+
+
+def insert_part(tx: Transaction, row: Mapping[str, Any]) -> None:
+    """Add the part that this transaction's event brings."""
+    tx.connection.execute(insert(_PART).values(seq=tx.seq, **row))
+
+
+def part_of(connection: Connection, batch_id: str, number: int) -> Row[Any] | None:
+    """Return one part with its blob, or None."""
+    wanted = select(_PART).where(_PART.c.batch_id == batch_id, _PART.c.number == number)
+    return connection.execute(wanted).one_or_none()
+
+
+def parts_of(connection: Connection, batch_id: str) -> Sequence[Any]:
+    """Return (number, seq, works, body_sha256) of the parts of an import, by their number."""
+    wanted = select(_PART.c.number, _PART.c.seq, _PART.c.works, _PART.c.body_sha256)
+    return connection.execute(wanted.where(_PART.c.batch_id == batch_id).order_by(_PART.c.number)).all()
+
+
+def last_part_at(connection: Connection, batch_id: str) -> int:
+    """Return when the last part of an import came, in seconds since 1970; 0 when there is none."""
+    wanted = select(func.max(_EVENT.c.at)).where(_EVENT.c.record == batch_id, _EVENT.c.op == "part")
+    return int(connection.execute(wanted).scalar_one() or 0)
+
+
+def destroy_blobs(tx: Transaction, batch_id: str) -> None:
+    """Destroy the works of an import, and their salts with them; that there were parts is kept."""
+    tx.connection.execute(update(_PART).where(_PART.c.batch_id == batch_id).values(blob=b""))
+
+
+def withdraw(tx: Transaction, places: Iterable[tuple[int, int]]) -> None:
+    """End the works at these (event, ordinal) with this transaction's event."""
+    rows = [{"from_seq": seq, "ordinal": ordinal, "to_seq": tx.seq} for seq, ordinal in places]
+    tx.connection.execute(insert(_WITHDRAWN), rows)
+
+
+def withdrawn_of(connection: Connection, batch_id: str) -> dict[tuple[int, int], int]:
+    """Return (event, ordinal) of the works of an import that were withdrawn alone, and by which event."""
+    joined = _WITHDRAWN.join(_PART, _PART.c.seq == _WITHDRAWN.c.from_seq)
+    wanted = select(_WITHDRAWN).select_from(joined).where(_PART.c.batch_id == batch_id)
+    return {(row.from_seq, row.ordinal): row.to_seq for row in connection.execute(wanted)}
+
+
+def parts_between(connection: Connection, after: int, upto: int) -> Iterator[PartEvent]:
+    """Yield what the part events ``after < seq <= upto`` brought, in order."""
+    joined = _PART.join(_BATCH, _BATCH.c.id == _PART.c.batch_id)
+    wanted = select(
+        _PART.c.seq,
+        _PART.c.batch_id,
+        _BATCH.c.namespace,
+        _BATCH.c.principal_id,
+        _PART.c.number,
+        _PART.c.works,
+        _PART.c.blob,
+    )
+    wanted = wanted.select_from(joined).where(_PART.c.seq > after, _PART.c.seq <= upto)
+    for row in _streamed(connection, wanted.order_by(_PART.c.seq)):
+        yield PartEvent(*row)._replace(blob=bytes(row.blob))
+
+
+def payload_of(connection: Connection, event: Row[Any]) -> dict[str, Any]:
+    """Return what an event of one of ``OPS`` says, put together again from its rows.
+
+    {"version": {…}, "import": {"parts", "works", "digest", "note"}}, {"rollback": {"parts", "works"}}, or
+    {"withdrawn": [[event, ordinal], …]}.
+    """
+    if event.op == "withdraw-works":
+        wanted = select(_WITHDRAWN.c.from_seq, _WITHDRAWN.c.ordinal).where(_WITHDRAWN.c.to_seq == event.seq)
+        ordered = wanted.order_by(_WITHDRAWN.c.from_seq, _WITHDRAWN.c.ordinal)
+        return {"withdrawn": [list(row) for row in connection.execute(ordered)]}
+    batch = connection.execute(select(_BATCH).where(_BATCH.c.id == event.record)).one()
+    said = {"parts": batch.parts, "works": batch.works}
+    if event.op == "rollback":
+        return {"rollback": said}
+    wanted = select(*(_VERSION.c[name] for name in _VERSION_COLUMNS))
+    began = (_VERSION.c.reservation_id == event.record) & (_VERSION.c.from_seq == event.seq)
+    version = dict(connection.execute(wanted.where(began)).one()._mapping)
+    return {"version": version, "import": {**said, "digest": bytes(batch.digest), "note": batch.note}}
+
+
+def count_between(connection: Connection, after: int, upto: int) -> int:
+    """Return how many works the part events ``after < seq <= upto`` brought that were not destroyed."""
+    counted = select(func.coalesce(func.sum(_PART.c.works), 0))
+    counted = counted.where(_PART.c.seq > after, _PART.c.seq <= upto, _HOLDS)
+    return int(connection.execute(counted).scalar_one())
+
+
+def blocks_between(connection: Connection, after: int, upto: int) -> Iterator[tuple[int, Block]]:
+    """Yield event and works of the parts that the events ``after < seq <= upto`` brought, visible or not."""
+    wanted = select(_PART.c.seq, _PART.c.blob).where(_PART.c.seq > after, _PART.c.seq <= upto, _HOLDS)
+    for seq, blob in _streamed(connection, wanted.order_by(_PART.c.seq)):
+        yield seq, Block.load(bytes(blob))
+
+
+def is_completed(connection: Connection, after: int, upto: int, beyond: int) -> bool:
+    """Say whether :func:`blocks_completed` would yield anything."""
+    return connection.execute(_completed(after, upto, beyond).limit(1)).first() is not None
+
+
+def blocks_completed(
+    connection: Connection, after: int, upto: int, beyond: int
+) -> Iterator[tuple[int, Block]]:
+    """Yield event and works of the parts, later than event ``beyond``, of the imports that became visible.
+
+    Those are the imports which one of the events ``after < seq <= upto`` completed.
+    """
+    wanted = _completed(after, upto, beyond).add_columns(_PART.c.blob).order_by(_PART.c.seq)
+    for seq, blob in _streamed(connection, wanted):
+        yield seq, Block.load(bytes(blob))
+
+
+def _completed(after: int, upto: int, beyond: int) -> Select[Any]:
+    joined = _PART.join(_EVENT, _EVENT.c.record == _PART.c.batch_id)
+    visible = (_EVENT.c.op == "import") & (_EVENT.c.seq > after) & (_EVENT.c.seq <= upto)
+    return select(_PART.c.seq).select_from(joined).where(visible, _PART.c.seq > beyond, _HOLDS)
+
+
+def works_at(connection: Connection, places: Sequence[tuple[int, int]], seq: int) -> Sequence[ImportedWork]:
+    """Return the works at these (event, ordinal) that hold at event ``seq``.
+
+    Only the few bytes that each needs are read, not its block.
+    """
+    gone = _gone(connection, places, seq)
+    held = [place for place in places if place[0] <= seq and place not in gone]
+    parts = _layouts(connection, sorted({place[0] for place in held}))
+    found = [(at, ordinal) for at, ordinal in held if at in parts and ordinal < parts[at][1].works]
+    hashes = _pieces(connection, [(at, *parts[at][1].sha256(ordinal)) for at, ordinal in found])
+    ends = _pieces(connection, [(at, *parts[at][1].title_ends(ordinal)) for at, ordinal in found])
+    titles = _pieces(
+        connection, [(at, *parts[at][1].title(end)) for (at, _), end in zip(found, ends, strict=True)]
+    )
+    return [
+        ImportedWork(at, ordinal, parts[at][0], title.decode(), sha256)
+        for (at, ordinal), sha256, title in zip(found, hashes, titles, strict=True)
+    ]
+
+
+def _gone(connection: Connection, places: Sequence[tuple[int, int]], seq: int) -> set[tuple[int, int]]:
+    """Return which of these (event, ordinal) were withdrawn alone by event ``seq``."""
+    gone: set[tuple[int, int]] = set()
+    for some in _portions(places):
+        here = tuple_(_WITHDRAWN.c.from_seq, _WITHDRAWN.c.ordinal).in_(some)
+        wanted = select(_WITHDRAWN.c.from_seq, _WITHDRAWN.c.ordinal).where(here, _WITHDRAWN.c.to_seq <= seq)
+        gone |= {(row.from_seq, row.ordinal) for row in connection.execute(wanted)}
+    return gone
+
+
+def _layouts(connection: Connection, seqs: Sequence[int]) -> dict[int, tuple[str, Layout]]:
+    """Return the import and the layout of each part of ``seqs`` that has works."""
+    found = {}
+    for some in _portions(seqs):
+        head = func.substr(_PART.c.blob, 1, HEAD_BYTES, type_=LargeBinary)
+        wanted = select(_PART.c.seq, _PART.c.batch_id, _PART.c.works, head).where(
+            _PART.c.seq.in_(some), _HOLDS
+        )
+        for seq, batch_id, works, data in connection.execute(wanted):
+            found[seq] = batch_id, Layout.of(bytes(data), works)
+    return found
+
+
+def _pieces(connection: Connection, wanted: Sequence[tuple[int, int, int]]) -> list[bytes]:
+    """Return the bytes at each (event, place, length) of the blocks."""
+    found = [b""] * len(wanted)
+    asked = [(number, *one) for number, one in enumerate(wanted) if one[2]]
+    for some in _portions(asked):
+        names = (column("number", Integer), column("seq", BigInteger), column("at", Integer))
+        asking = values(*names, column("size", Integer), name="asked").data(list(some)).cte("asked")
+        piece = func.substr(
+            _PART.c.blob, cast(asking.c.at + 1, Integer), cast(asking.c.size, Integer), type_=LargeBinary
+        )
+        joined = asking.join(_PART, _PART.c.seq == asking.c.seq)
+        for number, data in connection.execute(select(asking.c.number, piece).select_from(joined)):
+            found[number] = bytes(data)
+    return found
+
+
+def _streamed(connection: Connection, wanted: Select[Any]) -> Iterator[Any]:
+    with connection.execution_options(yield_per=_BLOCKS).execute(wanted) as rows:
+        yield from rows
+
+
+def _portions(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for at in range(0, len(items), _MANY):
+        yield items[at : at + _MANY]
