@@ -14,6 +14,7 @@ import registry
 from registry.cli.check import check
 from registry.cli.common import USAGE
 from registry.cli.demo import demo
+from registry.cli.erase import erase
 from registry.cli.filter import filter_, formats
 from registry.cli.joining import Commands
 from registry.cli.register import register, withdraw
@@ -40,7 +41,7 @@ def cli() -> None:
     """
 
 
-for _command in (check, demo, filter_, formats, register, withdraw):
+for _command in (check, demo, erase, filter_, formats, register, withdraw):
     cli.add_command(_command)
 
 

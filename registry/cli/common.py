@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from registry.client import RegistryClient
-from registry.errors import SettingsError
+from registry.errors import InputError, SettingsError
 from registry.preference import Use
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "console",
     "counted",
     "emit_json",
+    "only_registry",
     "progress_bar",
     "registries",
     "registry_options",
@@ -116,6 +117,17 @@ def registries(urls: tuple[str, ...], key: str | None) -> list[RegistryClient]:
     if not isinstance(keys, dict):
         raise SettingsError(f"{config_path()}: keys is no table of address = key: {keys!r}")
     return [RegistryClient(url, key or keys.get(url.rstrip("/"))) for url in named]
+
+
+def only_registry(urls: tuple[str, ...], key: str | None) -> RegistryClient:
+    """Open the one registry that gave an identifier. Raises :class:`InputError` when several are named."""
+    clients = registries(urls, key)
+    if len(clients) > 1:
+        raise InputError(
+            "an identifier belongs to one registry, and several are named",
+            hint="Name the one with --registry.",
+        )
+    return clients[0]
 
 
 def _config() -> dict[str, Any]:

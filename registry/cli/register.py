@@ -15,6 +15,7 @@ from registry.cli.common import (
     INCOMPLETE,
     counted,
     emit_json,
+    only_registry,
     progress_bar,
     registries,
     registry_options,
@@ -129,14 +130,9 @@ def register(
 @registry_options
 def withdraw(id_: str, registry_urls: tuple[str, ...], key: str | None) -> None:
     """Withdraw the reservation ID; the log keeps that it was there."""
-    clients = registries(registry_urls, key)
-    if len(clients) > 1:
-        raise InputError(
-            "an identifier belongs to one registry, and several are named",
-            hint="Name the one with --registry.",
-        )
-    answer = clients[0].withdraw(id_)
-    click.echo(f"withdrawn at {clients[0].url}, event {answer['seq']}")
+    client = only_registry(registry_urls, key)
+    answer = client.withdraw(id_)
+    click.echo(f"withdrawn at {client.url}, event {answer['seq']}")
 
 
 def _sorted(targets: Sequence[str]) -> _Targets:

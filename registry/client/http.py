@@ -8,9 +8,10 @@ errors, honouring Retry-After). Nothing is ever taken for "nobody has said anyth
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -149,15 +150,74 @@ class RegistryClient:
 
     def add_works(self, id_: str, works: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Add works to an own reservation; return the acknowledgement."""
-        return self._write("POST", f"/api/v1/reservations/{id_}/works", {"works": list(works)})
+        return self._write("POST", f"{_place(id_)}/works", {"works": list(works)})
 
     def withdraw(self, id_: str) -> dict[str, Any]:
         """Withdraw an own reservation; return the acknowledgement."""
-        return self._write("DELETE", f"/api/v1/reservations/{id_}", None)
+        return self._write("DELETE", _place(id_), None)
+
+    def erase(self, id_: str, *, keep: bool = False) -> dict[str, Any]:
+        """Destroy an own reservation and its past; return the acknowledgement.
+
+        With ``keep`` works and rules are lodged anew under the same identifier, without names.
+        """
+        return self._write("POST", f"{_place(id_)}/erase", {"keep": keep})
 
     def show(self, id_: str) -> dict[str, Any]:
         """Return an own reservation as it stands."""
-        return self._call("GET", f"/api/v1/reservations/{id_}")
+        shown = self._call("GET", _place(id_))
+        kinds = {"id": str, "label": str, "works": int, "rules": list, "history": list}
+        if not all(isinstance(shown.get(name), kind) for name, kind in kinds.items()):
+            raise self._wrong("a reservation that cannot be read")
+        return shown
+
+    def works(self, id_: str) -> Iterator[dict[str, Any]]:
+        """Yield the works of an own reservation, asked for a page at a time, with what is known of each."""
+        path, after = f"{_place(id_)}/works", ""
+        while True:
+            page = self._call("GET", path + (after and f"?after={quote(after)}"))
+            works, following = page.get("works"), page.get("next")
+            if not isinstance(works, list) or not isinstance(following, str | None):
+                raise self._wrong("works that are no page of them")
+            yield from works
+            if following is None:
+                return
+            if not works or following == after:
+                raise self._wrong("a page of works that leads nowhere")
+            after = following
+
+    def evidence(self, id_: str) -> dict[str, Any]:
+        """Return what the log proves about a reservation, as :mod:`registry.evidence` has it."""
+        return self._call("GET", f"{_place(id_)}/evidence")
+
+    def log_keys(self) -> dict[str, Any]:
+        """Return the log's public keys, and the evidence of their announcement."""
+        return self._call("GET", "/api/v1/log/keys")
+
+    def fetch(self, path: str, largest: int) -> bytes:
+        """Return what is published at ``path``, at most ``largest`` bytes: a checkpoint, a tile."""
+        return self._answer("GET", path, largest=largest)
+
+    @contextmanager
+    def reading(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
+        """Open the file at ``path``; the caller reads its body, as it is stored, or the part of it.
+
+        Raises :class:`RegistryUnreachableError`, also when the connection is lost while the block reads, and
+        :class:`RegistryRefusedError`.
+        """
+        headers = {**(headers or {}), "Accept-Encoding": "identity"}
+        try:
+            with self._session.get(
+                self.url + path, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
+            ) as response:
+                if response.status_code not in (200, 206):
+                    self._require_success(response, _read(response, MAX_ANSWER_BYTES) or b"")
+                yield response
+        except requests.RequestException as error:
+            raise RegistryUnreachableError(
+                f"the registry at {self.url} cannot be reached: {_cause(error)}",
+                hint="Check the address and the connection, then run the same command again.",
+            ) from error
 
     def _write(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         # A key of its own a call: a retry after a lost answer is not a second reservation.
@@ -174,6 +234,23 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         try:
+            answer = strict_json(self._answer(method, path, body, headers))
+        except InputError as error:
+            raise self._wrong(error.message) from error
+        if not isinstance(answer, dict):
+            raise self._wrong("JSON of another form")
+        return answer
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        largest: int = MAX_ANSWER_BYTES,
+    ) -> bytes:
+        try:
             with self._session.request(
                 method,
                 self.url + path,
@@ -183,33 +260,30 @@ class RegistryClient:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                data = _read(response)
+                data = _read(response, largest)
         except requests.RequestException as error:
             raise RegistryUnreachableError(
                 f"the registry at {self.url} cannot be reached: {_cause(error)}",
                 hint="Check the address and the connection, then run the same command again.",
             ) from error
         if data is None:
-            raise self._wrong(f"more than {MAX_ANSWER_BYTES // 2**20} MiB")
-        status = response.status_code
+            raise self._wrong(f"more than {largest:,} bytes")
+        self._require_success(response, data)
+        return data
+
+    def _require_success(self, response: requests.Response, data: bytes) -> None:
+        status, told = response.status_code, _told(data, "detail") or response.reason
         if status >= 500 or status == 429:
             raise RegistryUnreachableError(
-                f"the registry at {self.url} answered {status}: {_told(data, 'detail') or response.reason}",
+                f"the registry at {self.url} answered {status}: {told}",
                 hint="It cannot answer now. Run the same command again later.",
             )
         if status not in (200, 201):
             default = "Check the address of the registry." if status == 404 else ""
             raise RegistryRefusedError(
-                f"the registry at {self.url} refused ({status}): {_told(data, 'detail') or response.reason}",
+                f"the registry at {self.url} refused ({status}): {told}",
                 hint=_told(data, "hint") or default,
             )
-        try:
-            answer = strict_json(data)
-        except InputError as error:
-            raise self._wrong(error.message) from error
-        if not isinstance(answer, dict):
-            raise self._wrong("JSON of another form")
-        return answer
 
     def _matched(self, answer: Mapping[str, Any], count: int, use: Use) -> Iterator[Known]:
         """Yield the answers by id, in order, after checking that each is there once."""
@@ -259,12 +333,17 @@ def _cause(error: requests.RequestException) -> str:
     return str(root) or type(root).__name__
 
 
-def _read(response: requests.Response) -> bytes | None:
-    """Return the body, or None when it is larger than an answer can be."""
+def _place(id_: str) -> str:
+    """Return where a reservation stands; whatever was given stays one part of the path."""
+    return f"/api/v1/reservations/{quote(id_, safe='')}"
+
+
+def _read(response: requests.Response, largest: int) -> bytes | None:
+    """Return the body, or None when it is larger than it may be."""
     data = bytearray()
     for chunk in response.iter_content(1 << 16):
         data += chunk
-        if len(data) > MAX_ANSWER_BYTES:
+        if len(data) > largest:
             return None
     return bytes(data)
 

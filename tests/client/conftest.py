@@ -48,6 +48,8 @@ class Live:
     keys: dict[str, str]
     windows: NDArray[np.uint8]
     sha256s: frozenset[bytes]
+    data: Path
+    """The folder of its database."""
 
     def client(self, key: str = "maker") -> RegistryClient:
         return RegistryClient(self.url, self.keys[key], timeout=30)
@@ -92,7 +94,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         try:
             assert server.stdout is not None
             url = server.stdout.readline().split()[-1]
-            yield _lodged(url, keys)
+            yield _lodged(url, keys, data)
         finally:
             server.terminate()
 
@@ -116,7 +118,7 @@ def _keys(data: Path) -> dict[str, str]:
     return made
 
 
-def _lodged(url: str, keys: dict[str, str]) -> Live:
+def _lodged(url: str, keys: dict[str, str], data: Path) -> Live:
     hashed = {
         artist: list(hash_files(sorted((PICTURES / artist).glob("*.jpg")), registered=True))
         for artist in ("ada", "ben")
@@ -130,7 +132,8 @@ def _lodged(url: str, keys: dict[str, str]) -> Live:
         lodge(client, {"preferences": RESERVED, "label": "The Gallery", "rules": [rule]}, [], Lodged(url))
     prints = [one.fingerprint for files in hashed.values() for one in files if one.fingerprint]
     windows = [np.frombuffer(value, np.uint8) for one in prints for value in one.pdq.values()]
-    return Live(url, keys, np.array(windows), frozenset(one.sha256 for one in prints if one.sha256))
+    found = frozenset(one.sha256 for one in prints if one.sha256)
+    return Live(url, keys, np.array(windows), found, data)
 
 
 # A registry that answers what it is told to.

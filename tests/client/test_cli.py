@@ -26,6 +26,7 @@ EXAMPLES = {
         "It is never changed",
         "Pictures stay on this machine",
     ],
+    "erase": ["Destroy the reservation ID", "nobody can bring it back", "--keep"],
     "formats": ["List the dataset formats"],
     "register": ["caveat register paintings/", "caveat register --csv portfolio.csv", "never sent"],
     "withdraw": ["Withdraw the reservation ID"],
