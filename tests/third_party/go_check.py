@@ -34,11 +34,18 @@ class GoCheck:
         prove: Sequence[int] = (),
     ) -> dict[str, Any]:
         """Return what Go verified of the log, a folder or an address. Raises :class:`RefusedError`."""
-        command = [str(self.binary), "-key", key]
-        command += ["-checkpoint", str(checkpoint)] if checkpoint else []
+        command = ["-checkpoint", str(checkpoint)] if checkpoint else []
         command += [word for file in old for word in ("-old", str(file))]
         command += ["-prove", ",".join(map(str, prove))] if prove else []
-        done = subprocess.run([*command, str(log)], capture_output=True, text=True, check=False)
+        return self._ask(key, *command, str(log))
+
+    def evidence(self, key: str, file: Path) -> dict[str, Any]:
+        """Return what Go verified of the evidence of a record. Raises :class:`RefusedError`."""
+        return self._ask(key, "-evidence", str(file))
+
+    def _ask(self, key: str, *words: str) -> dict[str, Any]:
+        command = [str(self.binary), "-key", key, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode == 1 and done.stderr.startswith("refused: "):
             raise RefusedError(done.stderr.strip())
         if done.returncode:

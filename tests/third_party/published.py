@@ -56,7 +56,8 @@ class Published:
 
     def publish(self, into: Path | None = None) -> None:
         """Publish what happened, in the log or, from the first event on, in another folder."""
-        done = Publisher(self.store, LogFolder(into or self.log), self.signer).publish()
+        current, *retiring = LogFolder(self.log).signers()
+        done = Publisher(self.store, LogFolder(into or self.log), current, retiring).publish()
         assert done is not None
         if into is None:
             self.checkpoints[done.size] = self.home / f"checkpoint-{done.size}"

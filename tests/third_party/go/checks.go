@@ -16,6 +16,7 @@ type answer struct {
 	Root       string  `json:"root"`
 	Leaves     int64   `json:"leaves"`
 	Proved     int     `json:"proved"`
+	Committed  int     `json:"committed"`
 	Consistent []int64 `json:"consistent"`
 }
 
@@ -44,8 +45,13 @@ func verify(asked question) (*answer, error) {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
 	published := log{tree, from, tlog.TileHashReader(tree, &tiles{from, map[tlog.Tile][]byte{}})}
-	done := &answer{verifier.Name(), tree.N, fmt.Sprintf("%x", tree.Hash[:]), 0, 0, []int64{}}
+	done := begin(verifier, tree)
 	return done, published.check(asked, verifier, done)
+}
+
+func begin(verifier note.Verifier, tree tlog.Tree) *answer {
+	root := fmt.Sprintf("%x", tree.Hash[:])
+	return &answer{Origin: verifier.Name(), Size: tree.N, Root: root, Consistent: []int64{}}
 }
 
 func (l log) check(asked question, verifier note.Verifier, done *answer) error {

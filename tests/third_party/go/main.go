@@ -2,9 +2,11 @@
 // golang.org/x/mod/sumdb: none of it was written for this log.
 //
 //	verifylog -key KEY [-checkpoint FILE] [-old FILE]… [-prove 0,255,…] FOLDER|http://HOST:PORT
+//	verifylog -key KEY -evidence FILE
 //
 // It opens the checkpoint with the key, reads every tile and every leaf of that tree, proves
 // that the leaves that are named are in it, and that it contains the trees of older checkpoints.
+// Or it checks the evidence of one record by itself: each event's proof, and what its leaf commits to.
 // What it verified is printed as one line of JSON. Exit codes: 0 all of it holds, 1 refused, 2 usage.
 package main
 
@@ -45,24 +47,29 @@ func (n *numbers) Set(text string) error {
 
 // question is what the command line asks.
 type question struct {
-	key, checkpoint, log string
-	old                  names
-	prove                numbers
+	key, checkpoint, evidence, log string
+	old                            names
+	prove                          numbers
 }
 
 func main() {
 	var asked question
 	flag.StringVar(&asked.key, "key", "", "the log's public key, as `text`")
 	flag.StringVar(&asked.checkpoint, "checkpoint", "", "a `file` to check instead of the log's own checkpoint")
+	flag.StringVar(&asked.evidence, "evidence", "", "a `file` with the evidence of a record, instead of a log")
 	flag.Var(&asked.old, "old", "a `file` with an older checkpoint, which the log must contain")
 	flag.Var(&asked.prove, "prove", "`leaves` whose inclusion is proved, such as 0,255")
 	flag.Parse()
-	if flag.NArg() != 1 || asked.key == "" {
+	if asked.key == "" || (flag.NArg() == 1) == (asked.evidence != "") {
 		flag.Usage()
 		os.Exit(2)
 	}
+	check := verify
+	if asked.evidence != "" {
+		check = verifyEvidence
+	}
 	asked.log = flag.Arg(0)
-	answer, err := verify(asked)
+	answer, err := check(asked)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "refused:", err)
 		os.Exit(1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from go_check import GoCheck, RefusedError, build
+from go_check import GoCheck, RefusedError
 from published import Published
 
 from registry.note import Signer
@@ -19,11 +19,6 @@ LAST = SIZES[-1]
 SIGNER = Signer.new("log.test/others")
 
 pytestmark = pytest.mark.xdist_group("go")  # one process grows the log
-
-
-@pytest.fixture(scope="module")
-def go(tmp_path_factory: pytest.TempPathFactory) -> GoCheck:
-    return build(tmp_path_factory.mktemp("go"))
 
 
 @pytest.fixture(scope="module")
