@@ -29,7 +29,8 @@ class Operation:
     """One route as the document tells it.
 
     ``scope``: empty for none, ``optional`` for a key that only adds detail. ``errors`` are the statuses that
-    can be answered beside ``status``; ``headers`` names optional request headers; ``media`` is the kind of
+    can be answered beside ``status``, ``also`` those that are no errors: a part, or nothing that is new;
+    ``headers`` names optional request headers; ``media`` is the kind of
     the answer where it is not JSON.
     """
 
@@ -39,6 +40,7 @@ class Operation:
     status: int = 200
     scope: str = ""
     errors: tuple[int, ...] = ()
+    also: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
     media: str = "application/json"
@@ -119,7 +121,7 @@ def _described(mark: Operation, rule: str, method: str) -> dict[str, Any]:
         + re.sub(r"\W+", "_", rule).strip("_")
         + ("_" if rule.endswith("/") else ""),
         "parameters": _parameters(mark, rule),
-        "responses": {str(mark.status): _content(mark.media, mark.answer)}
+        "responses": {str(status): _content(mark.media, mark.answer) for status in (mark.status, *mark.also)}
         | {str(status): _content(*failure) for status in mark.errors},
     }
     if mark.body is not None:

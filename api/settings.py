@@ -20,6 +20,10 @@ class Settings:
     """Folder of the index files, on a local disk; without one, each worker holds the whole index itself."""
     log: Path | None = None
     """Folder of the transparency log and its key; without one nothing is published (``CAVEAT_LOG``)."""
+    snapshots: Path | None = None
+    """Folder of the snapshots; without one none are built or served (``CAVEAT_SNAPSHOTS``)."""
+    snapshot_keep: int = 3
+    """How many snapshots are kept; older ones are deleted when one is built."""
     log_origin: str = ""
     """Name of the log when its key is made, such as ``log.example``."""
     calibration: Path | None = None
@@ -53,6 +57,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         database=database or database_url(Path(folder)),
         index=_folder(environment, "CAVEAT_INDEX", folder, "index"),
         log=_folder(environment, "CAVEAT_LOG", folder, "log"),
+        snapshots=_folder(environment, "CAVEAT_SNAPSHOTS", folder, "snapshots"),
+        snapshot_keep=_positive(environment, "CAVEAT_SNAPSHOT_KEEP", 3),
         log_origin=environment.get("CAVEAT_LOG_ORIGIN", ""),
         calibration=Path(environment["CAVEAT_CALIBRATION"])
         if environment.get("CAVEAT_CALIBRATION")

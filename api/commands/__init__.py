@@ -11,14 +11,16 @@ from api.commands.api_keys import api_keys
 from api.commands.db import db
 from api.commands.log import log
 from api.commands.serve import serve
+from api.commands.snapshot import snapshot
 from registry.errors import CaveatError
 
-__all__ = ["api_keys", "db", "log", "main", "serve"]
+__all__ = ["api_keys", "db", "log", "main", "serve", "snapshot"]
 
 
 def main() -> None:
     """Run the operator commands without the client: ``python -m api.commands``."""
-    group = click.Group("caveat", commands={"serve": serve, "db": db, "log": log, "api-keys": api_keys})
+    commands = {"serve": serve, "db": db, "log": log, "snapshot": snapshot, "api-keys": api_keys}
+    group = click.Group("caveat", commands=commands)
     try:
         group()
     except CaveatError as error:

@@ -18,6 +18,7 @@ from registry.cli.erase import erase
 from registry.cli.filter import filter_, formats
 from registry.cli.joining import Commands
 from registry.cli.register import register, withdraw
+from registry.cli.snapshot import snapshot
 from registry.errors import CaveatError, StorageError
 
 __all__ = ["cli", "main"]
@@ -41,7 +42,7 @@ def cli() -> None:
     """
 
 
-for _command in (check, demo, erase, filter_, formats, register, withdraw):
+for _command in (check, demo, erase, filter_, formats, register, snapshot, withdraw):
     cli.add_command(_command)
 
 

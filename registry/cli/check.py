@@ -7,6 +7,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from registry.cli.asking import asked_of, asking_options
 from registry.cli.common import (
     CLEAN,
     FOUND,
@@ -14,8 +15,6 @@ from registry.cli.common import (
     console,
     emit_json,
     progress_bar,
-    registries,
-    registry_options,
     use_option,
     workers_option,
 )
@@ -32,7 +31,7 @@ __all__ = ["check"]
 @click.command()
 @click.argument("targets", nargs=-1, required=True, metavar="PATH|URL…")
 @use_option
-@registry_options
+@asking_options
 @workers_option
 @click.option("--output", type=click.Choice(["human", "json"]), default="human", show_default=True)
 @click.pass_context
@@ -42,6 +41,8 @@ def check(
     use: str,
     registry_urls: tuple[str, ...],
     key: str | None,
+    snapshot: Path | None,
+    max_age: float,
     workers: int | None,
     output: str,
 ) -> None:
@@ -54,14 +55,12 @@ def check(
       caveat check my-set/ https://ada.example/works/sunflower.jpg
     """
     samples = _samples(targets)
-    clients = registries(registry_urls, key)
-    for client in clients:
-        client.check_parameters()
+    asked = asked_of(registry_urls, key, snapshot, max_age)
+    for one in asked:
+        one.check_parameters()
     rules = Rules(Use(use), Mode.EU_ART4)
     with progress_bar("hashing", len(samples)) as bar:
-        verdicts = list(
-            judge(samples, clients, rules, workers=workers or default_workers(), tick=bar.advance)
-        )
+        verdicts = list(judge(samples, asked, rules, workers=workers or default_workers(), tick=bar.advance))
     if output == "json":
         emit_json([verdict.to_wire() for verdict in verdicts])
     else:

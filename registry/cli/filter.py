@@ -9,6 +9,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from registry.cli.asking import asked_of, asking_options
 from registry.cli.common import (
     CLEAN,
     INCOMPLETE,
@@ -18,8 +19,6 @@ from registry.cli.common import (
     counted,
     emit_json,
     progress_bar,
-    registries,
-    registry_options,
     use_option,
     workers_option,
 )
@@ -47,7 +46,7 @@ _SHOWN = 40
 @click.option(
     "--format", "format_name", type=click.Choice(["auto", *FORMATS]), default="auto", show_default=True
 )
-@registry_options
+@asking_options
 @workers_option
 @click.option(
     "--on-error",
@@ -82,6 +81,8 @@ def filter_(
     format_name: str,
     registry_urls: tuple[str, ...],
     key: str | None,
+    snapshot: Path | None,
+    max_age: float,
     workers: int | None,
     on_error: str,
     review: bool,
@@ -100,7 +101,7 @@ def filter_(
     each sample and why, with a report to open.
 
     Pictures stay on this machine. Their fingerprints and URLs go to the registry, and a fingerprint can
-    reveal a rough picture.
+    reveal a rough picture; with --snapshot nothing is sent at all.
 
     \b
       caveat filter my-set my-set-clean --registry https://registry.example
@@ -108,12 +109,12 @@ def filter_(
       caveat filter my-set my-set-clean --dry-run        what would go?
     """
     rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "", review)
-    clients = registries(registry_urls, key)
+    asked = asked_of(registry_urls, key, snapshot, max_age)
     with progress_bar("checking") as bar:
         summary = filter_dataset(
             src,
             dst,
-            clients,
+            asked,
             rules=rules,
             format_name=format_name,
             workers=workers,

@@ -155,8 +155,11 @@ def wire(statement: Statement) -> str:
 
 
 def answers(lookup: Lookup, asked: list[Asked], seq: int, review: bool) -> list[list[Statement]]:
-    questions = [Question(a.url and canonicalize_url(a.url), a.fingerprint and a.fingerprint.sha256, a.fingerprint)
-                 for a in asked]  # fmt: skip
+    prints = [one.fingerprint for one in asked]
+    urls = [None if one.url is None else canonicalize_url(one.url) for one in asked]
+    questions = [
+        Question(url, print_ and print_.sha256, print_) for url, print_ in zip(urls, prints, strict=True)
+    ]
     return lookup.ask(questions, seq, review=review).statements
 
 

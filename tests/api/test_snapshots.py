@@ -1,0 +1,198 @@
+"""Snapshots over HTTP: what may be fetched by whom, in parts or whole, and for how long."""
+
+import functools
+import hashlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from registry.log_folder import LogFolder
+from registry.note import Signer
+from registry.preference import Preference, Use
+from registry.publisher import Publisher
+from registry.registrar import Draft, Registrar, WorkDraft
+from registry.snapshot import TIERS, open_manifest
+from registry.snapshot_builder import Built, SnapshotBuilder
+from registry.snapshot_folder import MAX_AGE_DAYS, SnapshotFolder
+from registry.store import Store
+from registry.urls import canonicalize_url
+
+RESERVED = {Use.GENAI_TRAIN: Preference.RESERVED}
+DAY = 86_400
+HERE = "/api/v1/snapshots"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> LogFolder:
+    folder = LogFolder(tmp_path / "log")
+    folder.write_signer(Signer.new("log.example"))
+    return folder
+
+
+@pytest.fixture
+def build(store: Store, log: LogFolder, tmp_path: Path, make_key: Callable[..., Any]) -> Callable[..., Built]:
+    """Lodge a work, publish, and build a snapshot some days ago."""
+    registrar = Registrar(store, lambda: datetime(2026, 11, 21, tzinfo=UTC))
+    caller = make_key(("register",)).caller
+
+    def build(days_ago: float = 0, keep: int = 9, *, lodge: bool = True) -> Built:
+        if lodge:
+            url = canonicalize_url(f"https://a.example/{secrets.token_hex(4)}")
+            registrar.register(caller, Draft(RESERVED, [WorkDraft(url=url, sha256=os.urandom(32))]))
+        signer = log.signer()
+        assert signer is not None
+        Publisher(store, log, signer).publish()
+        builder = SnapshotBuilder(store, log, SnapshotFolder(tmp_path / "snapshots"))
+        return builder.build(int(time.time() - days_ago * DAY), keep)
+
+    return build
+
+
+@pytest.fixture
+def web(make_app: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    client = make_app(snapshots=tmp_path / "snapshots").test_client()
+    # Read to the end and closed, as a server does it.
+    monkeypatch.setattr(client, "get", functools.partial(client.get, buffered=True))
+    return client
+
+
+def test_without_a_folder_or_a_build_there_is_nothing(client: FlaskClient, web: FlaskClient) -> None:
+    for path in ("", "/latest/manifest", "/1/filter/x"):
+        assert client.get(HERE + path).status_code == 404
+    assert web.get(HERE).json == {"snapshots": []}
+    assert web.get(f"{HERE}/latest/manifest").status_code == 404
+    assert web.get(f"{HERE}/latest/filter/x").status_code == 404
+
+
+def test_snapshots_are_listed_and_their_manifests_signed(
+    web: FlaskClient, build: Callable[..., Built], log: LogFolder
+) -> None:
+    old, new = build(2).manifest, build().manifest
+    listed = web.get(HERE).json["snapshots"]
+    assert [one["seq"] for one in listed] == [new.seq, old.seq] == [2, 1]
+    assert listed[0]["log_key"] == log.signers()[0].verifier.text
+    assert set(listed[0]["tiers"]) == {*TIERS, "records"}
+    assert listed[0]["tiers"]["filter"] == {
+        "files": 1,
+        "bytes": next(entry.size for entry in new.files if entry.tier == "filter"),
+    }
+    for name, manifest in (("latest", new), ("2", new), ("1", old)):
+        answer = web.get(f"{HERE}/{name}/manifest")
+        assert open_manifest(answer.text, log.signers()[0].verifier) == manifest
+        assert answer.headers["Cache-Control"] == "no-cache"
+        again = web.get(f"{HERE}/{name}/manifest", headers={"If-None-Match": answer.headers["ETag"]})
+        assert (again.status_code, again.data) == (304, b"")
+    for name in ("3", "01", "-1", "1.0", "..", "%2e%2e", "latest%00"):
+        assert web.get(f"{HERE}/{name}/manifest").status_code == 404, name
+
+
+def test_every_file_is_what_the_manifest_says_to_those_who_may_have_it(
+    web: FlaskClient, build: Callable[..., Built], make_key: Callable[..., Any]
+) -> None:
+    manifest = build().manifest
+    may, may_not = make_key(("lookup",)).headers, make_key(("register",)).headers
+    for entry in manifest.files:
+        path = f"{HERE}/latest/{entry.tier}/{entry.name}"
+        answer = web.get(path, headers=may)
+        assert answer.status_code == 200
+        assert (len(answer.data), hashlib.sha256(answer.data).hexdigest()) == (entry.size, entry.sha256)
+        assert answer.headers["ETag"] == f'"{entry.sha256}"'
+        assert web.get(path).status_code == (200 if entry.tier == "filter" else 401)
+        assert web.get(path, headers=may_not).status_code == (200 if entry.tier == "filter" else 403)
+        assert web.get(path, headers={"Authorization": "API x"}).status_code == 401
+
+
+def test_a_file_comes_in_parts(
+    web: FlaskClient, build: Callable[..., Built], make_key: Callable[..., Any]
+) -> None:
+    manifest, key = build().manifest, make_key(("lookup",)).headers
+    entry = next(one for one in manifest.files if one.kind == "records")
+    path, tag = f"{HERE}/{manifest.seq}/records/{entry.name}", f'"{entry.sha256}"'
+    whole = web.get(path, headers=key).data
+
+    def get(**headers: str) -> Any:
+        return web.get(path, headers={**key, **{name.replace("_", "-"): v for name, v in headers.items()}})
+
+    for asked, begin, end in (("bytes=0-9", 0, 10), ("bytes=5-", 5, None), ("bytes=-3", -3, None)):
+        part = get(Range=asked)
+        assert (part.status_code, part.data) == (206, whole[begin:end])
+        assert part.headers["Content-Range"].endswith(f"/{len(whole)}")
+    assert get(Range="bytes=5-", If_Range=tag).status_code == 206
+    changed = get(Range="bytes=5-", If_Range='"another"')
+    assert (changed.status_code, changed.data) == (200, whole)
+    assert get(Range=f"bytes={len(whole)}-").status_code == 416
+    assert get(If_None_Match=tag).status_code == 304
+    assert get(If_None_Match='"another"').status_code == 200
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "keys/manifest",
+        "filter/rules",
+        "../1/keys/x",
+        "keys/%2e%2e%2fmanifest",
+        "filter/..",
+        "log/key",
+        "keys/",
+    ],
+)
+def test_nothing_but_what_the_manifest_names_is_given(
+    web: FlaskClient, build: Callable[..., Built], make_key: Callable[..., Any], place: str
+) -> None:
+    build()
+    assert web.get(f"{HERE}/latest/{place}", headers=make_key(("lookup",)).headers).status_code == 404
+
+
+def test_an_old_snapshot_is_not_handed_out(
+    web: FlaskClient, build: Callable[..., Built], tmp_path: Path
+) -> None:
+    build(MAX_AGE_DAYS + 1)
+    assert web.get(HERE).json == {"snapshots": []}
+    assert web.get(f"{HERE}/latest/manifest").status_code == 404
+    assert web.get(f"{HERE}/1/manifest").status_code == 404
+    build(MAX_AGE_DAYS - 1)
+    assert web.get(f"{HERE}/latest/manifest").status_code == 200
+    assert build().deleted == (1,)
+    assert sorted(path.name for path in (tmp_path / "snapshots").iterdir()) == ["2", "3"]
+
+
+def test_so_many_are_kept_and_one_without_news_is_dated_anew(
+    web: FlaskClient, build: Callable[..., Built], tmp_path: Path
+) -> None:
+    deleted = [build(5 - number, keep=2).deleted for number in range(4)]
+    assert deleted == [(), (), (1,), (2,)]
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "snapshots" / "4").rglob("*.*")}
+    again = build(keep=2, lodge=False)
+    assert again.renewed
+    assert again.manifest.seq == 4
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert [one["seq"] for one in web.get(HERE).json["snapshots"]] == [4, 3]
+    assert web.get(HERE).json["snapshots"][0]["built_at"] == again.manifest.built_at > time.time() - 60
+
+
+def test_a_damaged_snapshot_is_built_anew(build: Callable[..., Built], tmp_path: Path) -> None:
+    first = build().manifest
+    place = first.files[0].path(tmp_path / "snapshots" / "1")
+    place.write_bytes(place.read_bytes()[:-1] + b"?")
+    again = build(lodge=False)
+    assert not again.renewed
+    assert again.manifest.files == first.files
+    assert hashlib.sha256(place.read_bytes()).hexdigest() == first.files[0].sha256
+    assert [path.name for path in (tmp_path / "snapshots").iterdir()] == ["1"]
+
+
+def test_a_snapshot_whose_files_are_gone_answers_404(
+    web: FlaskClient, build: Callable[..., Built], tmp_path: Path
+) -> None:
+    entry = next(one for one in build().manifest.files if one.tier == "filter")
+    shutil.rmtree(tmp_path / "snapshots" / "1" / "filter")
+    assert web.get(f"{HERE}/latest/filter/{entry.name}").status_code == 404
