@@ -9,10 +9,10 @@ from datetime import datetime
 
 from flask import Flask
 
-from api import health, log, problems, spawning_v2
+from api import health, log, mirroring, problems, spawning_v2
 from api.settings import Settings, settings_from
 from api.state import attach
-from api.v1 import changes, evidence, lookup, parameters, reservations, snapshots
+from api.v1 import changes, evidence, imports, lookup, parameters, reservations, snapshots
 
 __all__ = ["create_app"]
 
@@ -32,6 +32,19 @@ def create_app(settings: Settings | None = None, now: Callable[[], datetime] | N
     app.url_map.merge_slashes = False
     attach(app, settings, now)
     problems.register_handlers(app)
-    for room in (lookup, reservations, evidence, changes, parameters, snapshots, spawning_v2, log, health):
+    if settings.mirror:
+        mirroring.guard(app)
+    for room in (
+        lookup,
+        reservations,
+        imports,
+        evidence,
+        changes,
+        parameters,
+        snapshots,
+        spawning_v2,
+        log,
+        health,
+    ):
         app.register_blueprint(room.blueprint)
     return app

@@ -26,6 +26,14 @@ class Settings:
     """How many snapshots are kept; older ones are deleted when one is built."""
     log_origin: str = ""
     """Name of the log when its key is made, such as ``log.example``."""
+    mirror: str = ""
+    """Address of the registry that this one follows; it is then only read (``CAVEAT_MIRROR``)."""
+    mirror_key: str = ""
+    """API key with the scope ``mirror`` there."""
+    mirror_log_key: str = ""
+    """Public key of its log; without one the first that it shows is trusted."""
+    mirror_max_lag: int = 60
+    """Seconds that a mirror may lag before it answers nothing."""
     calibration: Path | None = None
     """Another calibration than the shipped one, for new records (``CAVEAT_CALIBRATION``)."""
     key_environment: str = "live"
@@ -60,6 +68,10 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         snapshots=_folder(environment, "CAVEAT_SNAPSHOTS", folder, "snapshots"),
         snapshot_keep=_positive(environment, "CAVEAT_SNAPSHOT_KEEP", 3),
         log_origin=environment.get("CAVEAT_LOG_ORIGIN", ""),
+        mirror=environment.get("CAVEAT_MIRROR", ""),
+        mirror_key=environment.get("CAVEAT_MIRROR_KEY", ""),
+        mirror_log_key=environment.get("CAVEAT_MIRROR_LOG_KEY", ""),
+        mirror_max_lag=_positive(environment, "CAVEAT_MIRROR_MAX_LAG", 60),
         calibration=Path(environment["CAVEAT_CALIBRATION"])
         if environment.get("CAVEAT_CALIBRATION")
         else None,

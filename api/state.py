@@ -12,6 +12,7 @@ from flask import Flask, current_app
 from api.settings import Settings
 from registry.calibration import OWN_IDS, Calibration, load_calibration, shipped_calibration
 from registry.errors import NotFoundError, SettingsError, StorageError
+from registry.imports import Importer
 from registry.index_folder import IndexFolder
 from registry.log_folder import LogFolder
 from registry.lookup import Lookup
@@ -32,6 +33,7 @@ class State:
     store: Store
     lookup: Lookup
     registrar: Registrar
+    importer: Importer
     log: LogFolder | None
     calibration: Calibration
 
@@ -41,13 +43,16 @@ def attach(app: Flask, settings: Settings, now: Callable[[], datetime] | None = 
 
     Raises :class:`SettingsError` when the calibration cannot be read.
     """
-    store = Store.open(settings.database)
+    store = Store.open(settings.database, settings.mirror)
     clock = now or (lambda: datetime.now(UTC))
     folder = None if settings.index is None else IndexFolder(settings.index)
     calibration = shipped_calibration() if settings.calibration is None else _own(settings.calibration)
     registrar = Registrar(store, clock, calibration)
+    importer = Importer(store, clock, calibration, folder)
     log = None if settings.log is None else LogFolder(settings.log)
-    app.extensions[_NAME] = State(settings, store, Lookup(store, folder), registrar, log, calibration)
+    app.extensions[_NAME] = State(
+        settings, store, Lookup(store, folder), registrar, importer, log, calibration
+    )
 
 
 def state() -> State:

@@ -58,6 +58,11 @@ class LogFolder:
         write_file(self.path / "checkpoint", note.encode())
         sync_folder(self.path)
 
+    def write_copy(self, note: str, verifiers: Sequence[Verifier]) -> None:
+        """Replace the checkpoint by that of the log of which this one is a copy, and its public keys."""
+        write_file(self.path / "keys", _lines([one.text for one in verifiers]))
+        self.write_checkpoint(note)
+
     def signed(self) -> Checkpoint | None:
         """Return the last state that was ever signed, whatever became of the rest."""
         text = _read(self.path / "key" / "signed")

@@ -8,7 +8,7 @@ Source: RFC 6962 §2.1; the algorithms for checking are those of RFC 9162 §2.1.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from registry.errors import ProofError
@@ -48,8 +48,8 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-def root_of(hashes: Sequence[bytes]) -> bytes:
-    """Return the root over leaf hashes held in memory."""
+def root_of(hashes: Iterable[bytes]) -> bytes:
+    """Return the root over leaf hashes, taken one after the other."""
     # Complete subtrees from the largest to the smallest, put together as the leaves come.
     stack: list[bytes] = []
     for count, one in enumerate(hashes, 1):

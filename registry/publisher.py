@@ -5,7 +5,7 @@ signatures: so before a checkpoint is signed its tiles lie on the disk, it is sh
 that was ever signed, and that it is about to be signed is noted down apart from the rest. A database that was
 set back to an older copy has fewer events than were signed, or others: nothing is published then.
 
-The leaf of event n stands at place n − 1. Source: C2SP tlog-tiles and tlog-checkpoint; RFC 6962.
+Source: C2SP tlog-checkpoint.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,19 +14,11 @@ from dataclasses import dataclass
 from registry.errors import LogError, ProofError
 from registry.leaf import commit, parse_leaf
 from registry.log_folder import LogFolder
-from registry.merkle import consistency_proof, leaf_hash, require_consistency, root_hash, root_of
+from registry.merkle import leaf_hash, root_of
 from registry.note import Checkpoint, Signer, format_checkpoint, open_note, parse_checkpoint, sign_note
 from registry.store import Store, events, payloads
-from registry.tiles import (
-    ENTRIES,
-    HASHES_A_TILE,
-    Tile,
-    TileReader,
-    pack_entries,
-    split_hashes,
-    tile_path,
-    tiles_between,
-)
+from registry.tiles import ENTRIES, HASHES_A_TILE, Tile, pack_entries, tile_path, tiles_between
+from registry.tiling import Tiling
 
 __all__ = ["Publisher", "check_rows", "fsck"]
 
@@ -62,11 +54,11 @@ class Publisher:
                 )
         if len(signed) == 2 and signed[0] == signed[1] and signed[0].size == head:
             return None
-        for begin in range(0 if published is None else published.size, head, _EVENTS_AT_ONCE):
-            self._write(begin, min(begin + _EVENTS_AT_ONCE, head))
-        checkpoint = Checkpoint(self.signer.name, head, root_hash(self._reader(head), head))
+        tiling = Tiling(self.store, self.folder)
+        root = tiling.extend(0 if published is None else published.size, head)
+        checkpoint = Checkpoint(self.signer.name, head, root)
         for last in signed:
-            self._require_beginning(last, checkpoint)
+            tiling.require_beginning(last, checkpoint)
         self.folder.write_signed(checkpoint)
         self.folder.write_checkpoint(sign_note(format_checkpoint(checkpoint), self._signers))
         return checkpoint
@@ -82,45 +74,6 @@ class Publisher:
     @property
     def _signers(self) -> list[Signer]:
         return [self.signer, *self.retiring]
-
-    def _write(self, old: int, new: int) -> None:
-        """Write the tiles and bundles that ``new`` leaves need beyond ``old``."""
-        first = old // HASHES_A_TILE * HASHES_A_TILE
-        with self.store.read() as connection:
-            leaves = events.leaves_between(connection, first, new)
-        bundles: list[tuple[Tile, bytes]] = []
-        made: dict[Tile, bytes] = {}
-        for at in range(0, len(leaves), HASHES_A_TILE):
-            part = leaves[at : at + HASHES_A_TILE]
-            bundles.append((Tile(ENTRIES, (first + at) // HASHES_A_TILE, len(part)), pack_entries(part)))
-        for tile in tiles_between(old, new):
-            made[tile] = b"".join(self._hashes(tile, leaves, first, made))
-        self.folder.write_tiles([*bundles, *made.items()])
-
-    def _hashes(
-        self, tile: Tile, leaves: list[bytes], first: int, made: dict[Tile, bytes]
-    ) -> Iterator[bytes]:
-        begin = tile.index * HASHES_A_TILE
-        for number in range(begin, begin + tile.width):
-            if tile.level == 0:
-                yield leaf_hash(leaves[number - first])
-            else:
-                below = Tile(tile.level - 1, number)
-                data = made[below] if below in made else self.folder.read_tile(below)
-                yield root_of(split_hashes(data))
-
-    def _reader(self, size: int) -> TileReader:
-        return TileReader(size, self.folder.read_tile)
-
-    def _require_beginning(self, last: Checkpoint, new: Checkpoint) -> None:
-        proof = consistency_proof(self._reader(new.size), last.size, new.size)
-        try:
-            require_consistency(last.size, new.size, last.root, new.root, proof)
-        except ProofError as error:
-            raise LogError(
-                f"the first {last.size} events are not those that were signed",
-                hint="Another database, or a changed one, was put in its place; restore the right one.",
-            ) from error
 
 
 def fsck(store: Store, folder: LogFolder, size: int) -> Iterator[str]:

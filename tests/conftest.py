@@ -204,15 +204,21 @@ def served(store: Store, database_url: str, tmp_path: Path) -> Iterator[Callable
     """Start the real command; it is stopped at the end of the test."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def serve(workers: int = 2, data: Path | None = None) -> Served:
+    def serve(workers: int = 2, data: Path | None = None, *options: str, **environment: str) -> Served:
         postgres = POSTGRES and data is None
         database = ["--database", database_url] if postgres else ["--data", str(data or tmp_path)]
         port = _free_port()
         command = [sys.executable, "-m", "api.commands", "serve", *database]
-        command += ["--port", str(port), "--workers", str(workers)]
+        command += ["--port", str(port), "--workers", str(workers), *options]
         log = tmp_path / f"serve-{port}.log"
         with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+            process = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                env={**os.environ, **environment},
+            )
         started.append(process)
         _wait_until_ready(f"http://127.0.0.1:{port}/readyz", process, log)
         return Served("127.0.0.1", port, process.pid, database)

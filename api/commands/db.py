@@ -1,13 +1,22 @@
-"""``caveat db``: the tables and the index files."""
+"""``caveat db``: the tables, the index files, backups, and following another registry."""
 
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from api.commands.common import DATA, DATABASE, existing, follow, opened, read_settings
+from registry.backup import back_up, find_missing, replay, require_newest, restore, set_aside
 from registry.builder import Builder
-from registry.errors import SettingsError
+from registry.errors import LogError, SettingsError
+from registry.fetch import Upstream
 from registry.index_folder import IndexFolder, Part
+from registry.log_folder import LogFolder
+from registry.migrations import migrate
+from registry.mirror import Mirror, pin_upstream
+from registry.note import Signer
+from registry.registrar import Registrar
 from registry.store import Store
 
 __all__ = ["db"]
@@ -59,6 +68,111 @@ def db_build_index(data: Path | None, database: str | None, go_on: bool) -> None
             click.echo(f"index: {_told(built)}", err=True)
 
     follow("index not built", build)
+
+
+@db.command("backup")
+@DATA
+@DATABASE
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def db_backup(data: Path | None, database: str | None, file: Path) -> None:
+    """Write a copy of the database to FILE, while the service runs.
+
+    The folder of the log is not in it: copy its folder `key` apart, once, and after each rotation.
+    """
+    store = existing(read_settings(data, database))
+    back_up(store, file)
+    click.echo(f"{file}: {file.stat().st_size:,} bytes, at event {store.head():,} or later")
+
+
+@db.command("restore")
+@DATA
+@DATABASE
+@click.option("--from-mirror", metavar="URL", help="Fetch what is missing from a mirror.")
+@click.option("--mirror-key", envvar="CAVEAT_MIRROR_KEY", help="API key of scope mirror there.")
+@click.option("--accept-older", is_flag=True, help="Go on without what is missing, with a new log.")
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+def db_restore(
+    data: Path | None,
+    database: str | None,
+    from_mirror: str | None,
+    mirror_key: str | None,
+    accept_older: bool,
+    file: Path | None,
+) -> None:
+    """Put a backup in the place of the database, and see that no acknowledged event is lost with it.
+
+    Stop the service first. Without FILE only the second is done.
+
+    \b
+    caveat db restore backup.sqlite                      says what is missing since
+    caveat db restore --from-mirror https://m.example    fetches it
+    caveat db restore --accept-older                     begins a new log without it
+    """
+    settings = read_settings(data, database)
+    store = Store.open(settings.database)
+    if file is not None:
+        restore(store, file)
+        migrate(store)
+    store = existing(settings)
+    click.echo(f"the database is at event {store.head():,}")
+    if settings.log is None:
+        raise SettingsError(
+            "no folder of the log is named, so nothing can be said of what is missing", hint="Set CAVEAT_LOG."
+        )
+    folder = LogFolder(settings.log)
+    if from_mirror is not None:
+        click.echo(f"replayed up to event {replay(store, folder, Upstream(from_mirror, mirror_key or '')):,}")
+    if accept_older and (lost := find_missing(store, folder)) is not None:
+        click.echo(f"given up: {lost}", err=True)
+        _begin_anew(store, folder)
+    require_newest(store, folder)
+    click.echo("nothing that was signed is missing")
+
+
+def _begin_anew(store: Store, folder: LogFolder) -> None:
+    """Begin a log of another name, and say so in it."""
+    keys = folder.signers()
+    if not keys:
+        raise LogError("the log has no key", hint="Put the folder key of the log back first.")
+    aside = set_aside(folder)
+    signer = Signer.new(f"{keys[0].name}/after-{store.head()}")
+    folder.write_signer(signer)
+    Registrar(store, lambda: datetime.now(UTC)).announce_key("key", signer.verifier.text)
+    click.echo(f"the old log is in {aside}; the new one is {signer.verifier.text}: tell those who check it")
+
+
+@db.command("follow")
+@DATA
+@DATABASE
+@click.option("--once", is_flag=True, help="Take one step and end.")
+def db_follow(data: Path | None, database: str | None, once: bool) -> None:
+    """Follow the registry that this one mirrors, CAVEAT_MIRROR, and verify all that it says.
+
+    `caveat serve --mirror` runs this by itself.
+    """
+    settings = read_settings(data, database)
+    if not settings.mirror:
+        raise SettingsError("no registry to follow is named", hint="Set CAVEAT_MIRROR to its address.")
+    if settings.log is None:
+        raise SettingsError("a mirror wants a folder for its copy of the log", hint="Set CAVEAT_LOG to one.")
+    store, folder = opened(settings), LogFolder(settings.log)
+    upstream = Upstream(settings.mirror, settings.mirror_key)
+    mirrors: list[Mirror] = []
+
+    def step() -> None:
+        if not mirrors:
+            verifiers = pin_upstream(store, upstream, settings.mirror_log_key)
+            mirrors.append(Mirror(store, folder, upstream, verifiers, time.time))
+        before = store.head()
+        with folder.writing():
+            seq = mirrors[0].follow()
+        if once or seq > before:
+            click.echo(f"mirror: verified up to event {seq:,}", err=not once)
+
+    if once:
+        step()
+    else:
+        follow("mirror does not advance", step)
 
 
 def _told(part: Part) -> str:

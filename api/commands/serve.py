@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ import click
 
 from api.commands.common import DATA, DATABASE, LOOK_AGAIN_SECONDS, opened, read_settings, stop_with_parent
 from api.settings import Settings
+from registry.backup import require_newest
+from registry.errors import SettingsError
+from registry.log_folder import LogFolder
 from registry.lookup import warm_up
 from registry.store.engine import SAFE_SQLITE, is_multiprocess_safe, sqlite_version
+from registry.store.mirrored import mirrored
 
 __all__ = ["serve"]
 
@@ -31,9 +36,17 @@ __all__ = ["serve"]
 @click.option(
     "--threads", default=4, show_default=True, type=click.IntRange(1, 256), help="Threads a process."
 )
+@click.option("--mirror", metavar="URL", help="Follow this registry and only answer.  [env: CAVEAT_MIRROR]")
 @click.option("--threaded", is_flag=True, help="One process and no gunicorn: for demos and small set-ups.")
 def serve(
-    data: Path | None, database: str | None, host: str, port: int, workers: int, threads: int, threaded: bool
+    data: Path | None,
+    database: str | None,
+    host: str,
+    port: int,
+    workers: int,
+    threads: int,
+    mirror: str | None,
+    threaded: bool,
 ) -> None:
     """Run a registry, by default on http://127.0.0.1:8080 with its data in ./caveat-data.
 
@@ -44,8 +57,12 @@ def serve(
       curl http://127.0.0.1:8080/readyz
     """
     settings = read_settings(data, database)
-    opened(settings).close()
+    if mirror is not None:
+        settings = replace(settings, mirror=mirror)
+    _require_whole(settings)
     warm_up()
+    if settings.mirror:
+        _keep_at_work(settings, "db", "follow")
     if threaded:
         _serve_threaded(settings, host, port)
         return
@@ -60,15 +77,31 @@ def serve(
         workers = 1
     if settings.index is not None:
         _keep_at_work(settings, "db", "build-index", "--follow")
-    if settings.log is not None:
+    if settings.log is not None and not settings.mirror:
         _keep_at_work(settings, "log", "publish", "--follow")
     _serve_gunicorn(settings, f"{host}:{port}", workers, threads)
+
+
+def _require_whole(settings: Settings) -> None:
+    """Bring the tables to this version; refuse a database that lost events, or is a mirror's or none."""
+    store = opened(settings)
+    with store.read() as connection:
+        known = mirrored(connection)
+    if settings.mirror and known is None and store.head():
+        raise SettingsError("the database has events of its own: it cannot become a mirror")
+    if known is not None and not settings.mirror:
+        raise SettingsError(
+            f"this database mirrors {known.upstream}", hint="Serve it with --mirror, and that address."
+        )
+    if settings.log is not None and not settings.mirror:
+        require_newest(store, LogFolder(settings.log))
+    store.close()
 
 
 def _keep_at_work(settings: Settings, *command: str) -> None:
     """Run another of our commands beside the service, and again should it end; it ends with this process."""
     environment = {**os.environ, "CAVEAT_STOP_WITH_PARENT": str(os.getpid())}
-    environment |= {"CAVEAT_DATABASE": settings.database}
+    environment |= {"CAVEAT_DATABASE": settings.database, "CAVEAT_MIRROR": settings.mirror}
     environment |= {"CAVEAT_INDEX": str(settings.index or ""), "CAVEAT_LOG": str(settings.log or "")}
     environment.pop("CAVEAT_DATA", None)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from registry.errors import StorageError, StorageFullError
+from registry.errors import ForbiddenError, StorageError, StorageFullError
 from registry.store.engine import open_engine
 from registry.store.sql import table_of
 from registry.tables import Head
@@ -42,15 +42,16 @@ class Transaction:
 
 
 class Store:
-    """A database with the registry's tables in it."""
+    """A database with the registry's tables in it; with ``mirror_of`` it takes no writes of its own."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, mirror_of: str = "") -> None:
         self.engine = engine
+        self.mirror_of = mirror_of
 
     @classmethod
-    def open(cls, url: str) -> "Store":
+    def open(cls, url: str, mirror_of: str = "") -> "Store":
         """Open the database at ``url``; nothing is connected before the first use."""
-        return cls(open_engine(url))
+        return cls(open_engine(url), mirror_of)
 
     def close(self) -> None:
         """Close every connection."""
@@ -71,8 +72,10 @@ class Store:
     def write(self) -> Iterator[Transaction]:
         """Open a transaction that appends one event; committed at the end, or nothing of it stands.
 
-        Raises :class:`StorageFullError` or :class:`StorageError`.
+        Raises :class:`StorageFullError` or :class:`StorageError`; :class:`ForbiddenError` in a mirror.
         """
+        if self.mirror_of:
+            raise ForbiddenError("this is a mirror, and only read", hint=f"Write to {self.mirror_of}.")
         with _translated(), self._begin() as connection:
             yield Transaction(connection, _next(connection))
 

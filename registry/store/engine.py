@@ -13,10 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
-from registry.errors import SettingsError
+from registry.errors import SettingsError, StorageError
 
-__all__ = ["SAFE_SQLITE", "database_url", "is_multiprocess_safe", "open_engine", "sqlite_version"]
+__all__ = [
+    "SAFE_SQLITE",
+    "copy_sqlite",
+    "database_url",
+    "is_multiprocess_safe",
+    "open_engine",
+    "sqlite_version",
+]
 
 SAFE_SQLITE = (3, 51, 3)
 _BUSY_SECONDS = 30
@@ -73,6 +81,20 @@ def open_engine(url: str) -> Engine:
         f"a database of kind {backend!r}; SQLite and PostgreSQL are supported",
         hint="Give --data DIR for the embedded database, or --database postgresql://…",
     )
+
+
+def copy_sqlite(engine: Engine, target: Path) -> None:
+    """Copy an embedded database as it stands, while others write to it. Raises :class:`StorageError`."""
+    module = _sqlite_module()
+    copy = module.connect(str(target))
+    try:
+        with engine.connect() as connection:
+            source: Any = connection.connection.driver_connection
+            source.backup(copy)
+    except (module.Error, SQLAlchemyError) as error:
+        raise StorageError(f"the database cannot be copied: {error}") from error
+    finally:
+        copy.close()
 
 
 def _sqlite(url: str) -> Engine:

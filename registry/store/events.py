@@ -11,23 +11,43 @@ from registry.store.sql import table_of
 from registry.tables import Event
 
 __all__ = [
+    "KEY_OPS",
     "append",
     "between",
     "destroy_salts",
     "erased_within",
+    "key_leaves",
     "leaves_between",
     "of_record",
     "require_between",
 ]
 
+KEY_OPS = ("key", "revoke-key")
+"""What happens to keys of the log."""
+
 _EVENT = table_of(Event)
 
 
-def append(tx: Transaction, *, op: str, record: str, at: int, salt: bytes, leaf: bytes) -> None:
+def append(
+    tx: Transaction,
+    *,
+    op: str,
+    record: str,
+    at: int,
+    salt: bytes,
+    leaf: bytes,
+    erased_by: int | None = None,
+) -> None:
     """Append the event of this transaction."""
-    tx.connection.execute(
-        insert(_EVENT).values(seq=tx.seq, op=op, record=record, at=at, salt=salt, leaf=leaf)
-    )
+    values = {"op": op, "record": record, "at": at, "salt": salt, "leaf": leaf, "erased_by": erased_by}
+    tx.connection.execute(insert(_EVENT).values(seq=tx.seq, **values))
+
+
+def key_leaves(connection: Connection, after: int, upto: int) -> list[bytes]:
+    """Return the leaves of the events ``after < seq <= upto`` about keys of the log, oldest first."""
+    wanted = select(_EVENT.c.leaf).where(_EVENT.c.seq > after, _EVENT.c.seq <= upto)
+    wanted = wanted.where(_EVENT.c.op.in_(KEY_OPS)).order_by(_EVENT.c.seq)
+    return [bytes(leaf) for leaf in connection.execute(wanted).scalars()]
 
 
 def destroy_salts(tx: Transaction, record: str) -> None:

@@ -16,7 +16,7 @@ from registry.store import Transaction, events, reservations
 from registry.store.sql import table_of
 from registry.tables import Event, ReservationVersion, UrlRuleRow, Work
 
-__all__ = ["KEY_OPS", "content_of", "erase", "insert", "misplaced", "payloads_of", "sizes_of"]
+__all__ = ["content_of", "erase", "from_wire", "insert", "misplaced", "payloads_of", "sizes_of"]
 
 _VERSION_COLUMNS = (
     "principal_id",
@@ -31,9 +31,6 @@ _VERSION_COLUMNS = (
 _WORK_COLUMNS = ("title", "url", "url_key", "sha256", "packed")
 _RULE_COLUMNS = ("kind", "surt", "key")
 
-KEY_OPS = ("key", "revoke-key")
-"""What happens to keys of the log."""
-
 _EVENT = table_of(Event)
 _VERSION, _WORK, _RULE = (table_of(one) for one in (ReservationVersion, Work, UrlRuleRow))
 _MEMBERS = {
@@ -43,6 +40,7 @@ _MEMBERS = {
     "withdraw": ("version",),
     "erase": ("version", "works", "rules"),
 }
+_BYTES = frozenset({"url_key", "sha256", "packed", "key"})
 _MANY = 500
 
 
@@ -59,6 +57,28 @@ def insert(tx: Transaction, record: str, payload: Mapping[str, Any]) -> dict[str
     reservations.insert_works(tx, [{**owner, **row} for row in said.get("works", ())])
     reservations.insert_rules(tx, [{**owner, **row} for row in said.get("rules", ())])
     return said
+
+
+def from_wire(op: str, wire: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the payload of an event that did ``op`` from its JSON form, in which bytes are digits.
+
+    Raises ValueError for what no event of that kind says.
+    """
+    members = _MEMBERS.get(op, ()) if op not in events.KEY_OPS else ("key",)
+    if set(wire) != set(members) or not members:
+        raise ValueError(f"an event that did {op!r} says {sorted(wire)}")
+    payload = dict(wire)
+    for member in ("works", "rules"):
+        if member in wire:
+            payload[member] = [_unplain(row) for row in wire[member]]
+    return payload
+
+
+def _unplain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: bytes.fromhex(value) if name in _BYTES and value is not None else value
+        for name, value in row.items()
+    }
 
 
 def erase(tx: Transaction, record: str) -> None:
@@ -135,7 +155,7 @@ def _payloads(connection: Connection, seqs: list[int]) -> dict[int, dict[str, An
         # A key of the log is announced in the leaf itself.
         found[seq] = (
             {"key": parse_leaf(bytes(leaf)).key}
-            if op in KEY_OPS
+            if op in events.KEY_OPS
             else {name: members[name].get(seq, empty[name]) for name in _MEMBERS[op]}
         )
     return found
