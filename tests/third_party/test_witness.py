@@ -17,7 +17,7 @@ import requests
 from tlog_scales.backend import HttpBackend
 from tlog_scales.reader import TilesReader
 from tlog_scales.signing import Vkey
-from tlog_scales.tlog import Checkpoint
+from tlog_scales.tlog import Checkpoint, ConsistencyProof, ConsistencyProofInvalid
 
 from registry.errors import StorageError
 from registry.log_folder import LogFolder
@@ -205,6 +205,14 @@ class TestAttacks:
             assert (kept.size, given.size) == (12, size)
             assert kept.root_hash != given.root_hash
             assert [one.size for one in watching.seen(key)] == [12]
+            if size == 12:
+                other_past = given
+        # Anybody can follow it: the hashes lead to the new root, over another beginning than the one signed.
+        path = [bytes.fromhex(line) for line in (watching.folder / "accusation" / "path").read_text().split()]
+        shown = ConsistencyProof(12, 24, path)
+        shown.check(other_past.root_hash, given.root_hash)
+        with pytest.raises(ConsistencyProofInvalid):
+            shown.check(kept.root_hash, given.root_hash)
 
     def test_a_true_copy_of_the_database_goes_on_and_nobody_is_accused(
         self,

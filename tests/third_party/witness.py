@@ -13,7 +13,8 @@ FOLDER/seen has each that was ever accepted. A line of JSON tells each new verdi
     shrank        signed, and smaller than before
 
 The last two end the witness with code 2. What it accuses the log of lies in FOLDER/accusation: two
-checkpoints, both signed with the log's key.
+checkpoints, both signed with the log's key, and of a larger fork the hashes of the proof that failed: they
+lead to the new root, so they fix what the new tree has in place of the old one, and not to the old root.
 
 It has nothing of the registry in it: tlog-scales reads and checks, and pymerkle has the second opinion.
 """
@@ -24,6 +25,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +47,10 @@ class RefusedError(Exception):
 
 class MisbehaviourError(Exception):
     """The log signed what contradicts what it signed before; the message is ``forked`` or ``shrank``."""
+
+    def __init__(self, message: str, path: Sequence[bytes] = ()) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class Web:
@@ -79,9 +85,10 @@ class Memory:
         self._write(self.folder / "seen" / f"{seen.size}", seen.serialize())
         self._write(self.folder / "last", seen.serialize())
 
-    def accuse(self, kept: Checkpoint, seen: Checkpoint) -> None:
+    def accuse(self, kept: Checkpoint, seen: Checkpoint, path: Sequence[bytes]) -> None:
         self._write(self.folder / "accusation" / "kept", kept.serialize())
         self._write(self.folder / "accusation" / "served", seen.serialize())
+        self._write(self.folder / "accusation" / "path", "".join(f"{one.hex()}\n" for one in path))
 
     def _write(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,16 +122,19 @@ def require_consistent(web: Web, kept: Checkpoint, seen: Checkpoint) -> None:
     try:
         if reader.calculate_root_hash() != seen.root_hash:
             raise RefusedError("its tiles are not what was signed")
-        if kept.size:
-            proof = reader.get_consistency_proof(kept.size, seen.size)
-            proof.check(kept.root_hash, seen.root_hash)
+        if not kept.size:
+            return
+        proof = reader.get_consistency_proof(kept.size, seen.size)
+        proof.check(kept.root_hash, seen.root_hash)
     except ConsistencyProofInvalid:
-        raise second_opinion(reader, kept, seen) from None
+        raise second_opinion(reader, kept, seen, proof.node_hashes) from None
     except (RuntimeError, ValueError, IndexError) as error:
         raise RefusedError(f"its tiles cannot be read: {error}") from error
 
 
-def second_opinion(reader: TilesReader, kept: Checkpoint, seen: Checkpoint) -> Exception:
+def second_opinion(
+    reader: TilesReader, kept: Checkpoint, seen: Checkpoint, path: Sequence[bytes]
+) -> Exception:
     """Say, from the leaves alone, whether the log or only its tiles tell another past."""
     tree = pymerkle.InmemoryTree(algorithm="sha256")
     try:
@@ -133,7 +143,7 @@ def second_opinion(reader: TilesReader, kept: Checkpoint, seen: Checkpoint) -> E
         return RefusedError(f"its leaves cannot be read: {error}")
     if tree.get_root() != seen.root_hash or tree.get_root(kept.size) == kept.root_hash:
         return RefusedError("its tiles or leaves are not what was signed")
-    return MisbehaviourError("forked")
+    return MisbehaviourError("forked", path)
 
 
 def look(web: Web, key: Vkey, memory: Memory) -> tuple[str, str]:
@@ -150,7 +160,7 @@ def look(web: Web, key: Vkey, memory: Memory) -> tuple[str, str]:
         try:
             require_consistent(web, kept, seen)
         except MisbehaviourError as error:
-            memory.accuse(kept, seen)
+            memory.accuse(kept, seen, error.path)
             return str(error), f"{kept.size} leaves before, now {seen.size}"
         memory.accept(seen)
         return "accepted", f"{seen.size}"
