@@ -147,9 +147,9 @@ def damaged(registry: Published, every: int, report: Report) -> None:
         lambda: flips.all_at_once(store, log, size, now),
         lambda missed: f"fsck named {len(now) - len(missed):,}, and no other",
     )
-    passed_over = flips.one_at_a_time(store, log, size, sorted(old))
+    passed_over = flips.all_at_once(store, log, size, sorted(old))
     report.add(
-        f"one bit in each of {len(old):,} outgrown partial files",
+        f"one bit in each of {len(old):,} outgrown partial files at once",
         f"{len(old) - len(passed_over):,} named",
         "files of earlier sizes, which this size has wider ones of",
     )

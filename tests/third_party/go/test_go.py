@@ -71,12 +71,9 @@ def test_go_verifies_a_log_without_events(another: Callable[[Signer], Published]
     assert go(log.key, log.log, old=[log.checkpoints[0]])["consistent"] == [0]
 
 
-def test_go_verifies_what_the_service_serves(
-    tmp_path: Path, go: GoCheck, served: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_go_verifies_what_the_service_serves(tmp_path: Path, go: GoCheck, served: Callable[..., Any]) -> None:
     log = Published.new(tmp_path, SIGNER).grow((257, 3_000))
-    monkeypatch.setenv("CAVEAT_LOG", str(log.log))
-    server = served()
+    server = served(data=tmp_path)
     seen = go(log.key, server.url, old=log.ever_signed, prove=edges(3_000))
     assert (seen["leaves"], seen["consistent"]) == (3_000, [257, 3_000])
     log.store.close()
