@@ -9,7 +9,7 @@ ORACLE := $(VENV)/.oracle
 PEERS  := $(VENV)/.peers
 GO     := /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-.PHONY: help setup demo serve test test-postgres test-install test-oracle test-log check bench bench-full bench-recall bench-log docs lock clean
+.PHONY: help setup demo serve test test-postgres test-install test-oracle test-log check faults bench bench-full bench-recall bench-log docs lock clean
 
 help: ## list the chores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -66,6 +66,12 @@ check: $(STAMP) ## lint, types, layers, sizes
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+faults: $(STAMP) ## kills, failing calls, full disks, lost power: what was acknowledged is there; ten minutes at most
+	@[ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+	  { command -v strace && command -v faketime && command -v fusermount3; } >/dev/null || \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends strace faketime fuse3; }
+	$(BIN)/python -m tests.faults
 
 bench: $(PEERS) ## speed beside the peers, as ratios of one run: 10 million hashes, minutes
 	$(BIN)/python tests/with_postgres.py $(BIN)/python tests/bench/run.py

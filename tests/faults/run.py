@@ -1,0 +1,129 @@
+"""The fault suite: ``python -m tests.faults``, which is ``make faults``.
+
+It injects every fault below, counts what an independent check finds, prints one table and writes it to
+build/faults.md. Exit code 1 when a promise was broken, or a fault was never injected. A row that cannot run
+on this machine says so by name.
+
+A new row is one line in ``FAULTS``: which promises, what is done, and the function that does it and returns
+an :class:`Outcome`. Loopback only; everything lies in one temporary folder, and no process outlives the run.
+"""
+
+import argparse
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults import kills, syscalls
+from tests.faults.outcome import CannotRunError, Outcome, as_markdown, as_text
+from tests.faults.postgres import Cluster, cluster
+from tests.faults.service import Place, end_all
+
+__all__ = ["FAULTS", "main"]
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+"""Where it can: no fault here needs a slow disk, and some are injected a thousand times."""
+
+
+class Room:
+    """What a fault is given: a folder of its own, and a PostgreSQL when it asks for one."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder, self._stack = folder, stack
+        self._cluster: Cluster | None = None
+        self._count = 0
+
+    def folder(self) -> Path:
+        """Make a folder."""
+        self._count += 1
+        made = self._folder / f"{self._count}"
+        made.mkdir()
+        return made
+
+    def cluster(self) -> Cluster:
+        """Return the server, started at the first call. Raises CannotRunError."""
+        if self._cluster is None:
+            self._cluster = self._stack.enter_context(cluster())
+        return self._cluster
+
+    def sqlite(self) -> Place:
+        """Make a registry on SQLite."""
+        return Place.make(self.folder() / "registry")
+
+    def postgres(self) -> Place:
+        """Make a registry on PostgreSQL."""
+        return Place.make(self.folder() / "registry", self.cluster().database())
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A row: the promises it shows, what is done, and who does it."""
+
+    promises: str
+    what: str
+    inject: Callable[[Room], Outcome]
+
+
+FAULTS = (
+    Fault("1 5 6 10 11 12", "kill -9 under load, SQLite", lambda r: kills.kill_loop(r.sqlite(), 205)),
+    Fault("1 5 6 10 11 12", "kill -9 under load, PostgreSQL", lambda r: kills.kill_loop(r.postgres(), 205)),
+    Fault("2", "each call of a registration", lambda r: syscalls.strike_registration(r.folder())),
+    Fault("2 11", "each call of publishing the log", lambda r: syscalls.strike_log(r.folder())),
+    Fault("2 12", "each call of an index file", lambda r: syscalls.strike_index(r.folder())),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the faults that are named by a part of their text, or all of them; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Inject faults, and count what the registry lost by them.")
+    parser.add_argument("only", nargs="*", help="parts of the names of the faults to inject (all)")
+    parser.add_argument("--output", type=Path, default=Path("build/faults.md"), help="the table as Markdown")
+    parser.add_argument("--minutes", type=float, default=10, help="rows that would begin later are not run")
+    options = parser.parse_args(arguments)
+    logging.disable()
+    wanted = [one for one in FAULTS if any(text in one.what for text in options.only or [""])]
+    outcomes = list(_all(wanted, time.monotonic() + 60 * options.minutes))
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(as_markdown(outcomes), encoding="utf-8")
+    print(f"\n{as_text(outcomes)}\n{options.output}")
+    return 0 if all(one.is_kept for one in outcomes) else 1
+
+
+def _all(wanted: Sequence[Fault], end: float) -> Iterator[Outcome]:
+    with ExitStack() as stack:
+        room = Room(stack.enter_context(_work()), stack)
+        stack.callback(end_all)
+        for fault in wanted:
+            outcome = _row(fault, room, end)
+            print(*outcome.cells()[1:], sep="  ", flush=True)
+            yield outcome
+
+
+def _row(fault: Fault, room: Room, end: float) -> Outcome:
+    began = time.monotonic()
+    try:
+        outcome = Outcome(cannot="the time was up") if began > end else fault.inject(room)
+    except CannotRunError as error:
+        outcome = Outcome(cannot=str(error))
+    except Exception as error:  # noqa: BLE001 - a row that fell is a broken promise, and the others still run
+        outcome = Outcome(other=[f"{type(error).__name__}: {error}"])
+    finally:
+        end_all()
+    outcome.promise, outcome.fault = fault.promises, fault.what
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+@contextmanager
+def _work() -> Iterator[Path]:
+    where = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    folder = Path(tempfile.mkdtemp(prefix="caveat-faults-", dir=where))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

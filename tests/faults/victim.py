@@ -1,0 +1,96 @@
+"""What is done once in a process of its own, while a system call of it fails or kills it.
+
+The process is forked from one that has everything imported, waits until the tracer holds it, and tells what
+became of its work before it closes anything: an acknowledgement counts from then on.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr, redirect_stdout
+from multiprocessing.connection import Connection
+
+from api import create_app
+from api.commands.db import db
+from api.commands.log import log
+from api.settings import settings_from
+from registry.errors import CaveatError
+from tests.faults.service import Place
+
+__all__ = ["TASKS", "Told", "done_at_once", "done_in_turn", "run"]
+
+Told = tuple[int, bytes]
+"""A status and a body of HTTP; commands answer 200, or 503 with the name of their error."""
+_Do = Callable[[bytes], Told]
+_Close = list[Callable[[], None]]
+
+
+def run(task: str, place: Place, body: bytes, pipe: "Connection[object, object]") -> None:
+    """Do a task when told to, and tell what came of it."""
+    logging.disable()
+    os.environ.update(place.environment)
+    close: _Close = []
+    do = TASKS[task](place, close)
+    pipe.send("ready")
+    pipe.recv()
+    pipe.send(do(body))
+    for one in close:
+        one()
+
+
+def done_at_once(task: str, place: Place, body: bytes = b"") -> Told:
+    """Do a task here, with no fault."""
+    return done_in_turn(task, place, [body])[0]
+
+
+def done_in_turn(task: str, place: Place, bodies: Iterable[bytes]) -> list[Told]:
+    """Do a task here again and again."""
+    before = dict(os.environ)
+    close: _Close = []
+    os.environ.update(place.environment)
+    try:
+        do = TASKS[task](place, close)
+        return [do(body) for body in bodies]
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        for one in close:
+            one()
+
+
+def _post(path: str) -> Callable[[Place, _Close], _Do]:
+    def prepare(place: Place, close: _Close) -> _Do:
+        app = create_app(settings_from({k: v for k, v in place.environment.items() if k[:7] == "CAVEAT_"}))
+        close.append(app.extensions["caveat"].store.close)
+
+        def post(body: bytes) -> Told:
+            # The body names the work, so a repeated request has the same key.
+            headers = {**place.headers, "Idempotency-Key": hashlib.sha256(body).hexdigest()}
+            reply = app.test_client().post(path, data=body, headers=headers)
+            return reply.status_code, reply.get_data()
+
+        return post
+
+    return prepare
+
+
+def _command(group: Callable[..., object], word: str) -> Callable[[Place, _Close], _Do]:
+    def command(_body: bytes) -> Told:
+        try:
+            with open(os.devnull, "w") as quiet, redirect_stdout(quiet), redirect_stderr(quiet):
+                group([word], standalone_mode=False)
+        except CaveatError as error:
+            return 503, type(error).__name__.encode()
+        return 200, b""
+
+    return lambda _place, _close: command
+
+
+TASKS: dict[str, Callable[[Place, _Close], _Do]] = {
+    "register": _post("/api/v1/reservations"),
+    "look up": _post("/api/v1/lookup"),
+    "publish": _command(log.main, "publish"),
+    "build": _command(db.main, "build-index"),
+}
+"""What can be done to a place: each gives a function that does it, and may list what is to be closed."""
