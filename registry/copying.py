@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 
 from registry.errors import LogError, ProofError, RegistryAnswerError, RegistryRefusedError
 from registry.fetch import Upstream
-from registry.leaf import Leaf, commit, parse_leaf
-from registry.store import Store, Transaction, events, mirrored, payloads, principals
+from registry.leaf import Leaf, parse_leaf
+from registry.store import Store, Transaction, events, mirrored, payloads
+from registry.store.replaying import commitment_of, replay
 
 __all__ = ["copy_events"]
 
@@ -64,11 +65,9 @@ def _insert_event(tx: Transaction, leaf: Leaf, event: Mapping[str, Any]) -> None
                 "the upstream shows no payloads to this key", hint="Following wants the scope mirror."
             )
         salt, payload = bytes.fromhex(event["salt"]), event["payload"]
-        if commit(salt, payload) != leaf.commitment:
+        if commitment_of(leaf, salt, payload) != leaf.commitment:
             raise ProofError("does not say what its leaf commits to")
-        if payload.get("version"):
-            principals.ensure_principal(tx.connection, payload["version"]["principal_id"], event["at"])
-        payloads.insert(tx, leaf.record, payloads.from_wire(leaf.op, payload))
+        replay(tx, leaf, payload, event["at"])
     elif type(erased_by) is not int or erased_by <= leaf.seq:
         raise ProofError(f"was erased by {erased_by!r}")
     data = event["leaf"].encode()

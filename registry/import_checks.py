@@ -16,18 +16,12 @@ from registry.registrar import Caller
 from registry.store import imports, principals
 
 __all__ = [
-    "COMPLETE",
-    "OPEN",
-    "ROLLED_BACK",
     "may_import",
     "own_batch",
     "places_of",
     "require_claimed",
     "verifier_of",
 ]
-
-OPEN, COMPLETE, ROLLED_BACK = "open", "complete", "rolled-back"
-"""States of an import; one that was withdrawn stays complete."""
 
 _NOT_YOURS = "no such import of yours"
 _HINT = "Check the identifier, and that the key has the scope of its namespace."
@@ -112,7 +106,7 @@ def places_of(
 ) -> tuple[set[tuple[int, int]], dict[tuple[int, int], int]]:
     """Return the places of these works, and of all that were withdrawn before, with the event."""
     batch = own_batch(connection, caller, batch_id)
-    if batch.state != COMPLETE:
+    if batch.state != imports.COMPLETE:
         raise ConflictError(f"this import is {batch.state}", hint="Single works of a complete one can go.")
     parts = {part.number: part for part in imports.parts_of(connection, batch_id)}
     for number, ordinal in works:

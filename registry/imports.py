@@ -32,9 +32,6 @@ from registry.builder import LEAST
 from registry.calibration import Calibration
 from registry.errors import ConflictError, ForbiddenError, InputError, SegmentError
 from registry.import_checks import (
-    COMPLETE,
-    OPEN,
-    ROLLED_BACK,
     may_import,
     own_batch,
     places_of,
@@ -50,6 +47,7 @@ from registry.note import Verifier
 from registry.preference import State
 from registry.registrar import Caller, Draft, Registrar
 from registry.store import Store, Transaction, events, imports, index_rows, reservations
+from registry.store.imports import COMPLETE, OPEN, ROLLED_BACK
 
 __all__ = [
     "MAX_PARTS",

@@ -24,7 +24,7 @@ from registry.errors import ConflictError, ForbiddenError, NotFoundError
 from registry.fingerprint import Fingerprint, is_distinctive, pack_windows
 from registry.leaf import SALT_BYTES, Leaf, commit, format_leaf
 from registry.preference import Preference, State, Use
-from registry.store import Store, Transaction, events, idempotency, payloads, reservations
+from registry.store import Store, Transaction, events, idempotency, imports, payloads, reservations
 from registry.urls import CanonicalUrl, RuleKind, UrlRule, exact_key, registered_domain
 
 __all__ = [
@@ -204,6 +204,10 @@ class Registrar:
         def write(tx: Transaction) -> Registered:
             version = _own(tx, caller, id_)
             payload: dict[str, Any] = {"version": None, "works": [], "rules": []}
+            if keep and imports.batch_of(tx.connection, id_) is not None:
+                raise ConflictError(
+                    "an import is erased whole", hint="Withdraw or erase it, and import the works anew."
+                )
             if keep:
                 payload = payloads.content_of(tx.connection, id_)
                 payload["version"] = {**version, **_NAMELESS, "at": self._seconds()}

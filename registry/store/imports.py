@@ -4,6 +4,7 @@ A part is one row: the event that brought it names it, and ``blob`` is a :class:
 empty once the import was rolled back or erased; then there are no works in it.
 """
 
+import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Select,
     cast,
     column,
+    delete,
     func,
     insert,
     select,
@@ -30,7 +32,10 @@ from registry.store.sql import table_of
 from registry.tables import Event, ImportBatch, ImportPart, ReservationVersion, WithdrawnWork
 
 __all__ = [
+    "COMPLETE",
+    "OPEN",
     "OPS",
+    "ROLLED_BACK",
     "ImportedWork",
     "PartEvent",
     "add_batch",
@@ -39,6 +44,8 @@ __all__ = [
     "blocks_completed",
     "count_between",
     "destroy_blobs",
+    "erase",
+    "forget_beyond",
     "insert_part",
     "is_completed",
     "last_part_at",
@@ -46,8 +53,10 @@ __all__ = [
     "parts_between",
     "parts_of",
     "payload_of",
+    "payload_of_part",
     "seq_of_import",
     "settle",
+    "sizes_of",
     "withdraw",
     "withdrawn_of",
     "works_at",
@@ -58,6 +67,8 @@ _EVENT, _VERSION = table_of(Event), table_of(ReservationVersion)
 _VERSION_COLUMNS = [
     column.name for column in _VERSION.c if column.name not in ("reservation_id", "from_seq", "to_seq")
 ]
+OPEN, COMPLETE, ROLLED_BACK = "open", "complete", "rolled-back"
+"""States of an import; one that was withdrawn stays complete."""
 OPS = ("import", "rollback", "withdraw-works")
 """What happens to an import beside its parts, each a leaf that commits to a payload."""
 _MANY = 500
@@ -110,6 +121,16 @@ def seq_of_import(connection: Connection, batch_id: str) -> int | None:
     wanted = select(func.max(_EVENT.c.seq)).where(_EVENT.c.record == batch_id, _EVENT.c.op == "import")
     seq: int | None = connection.execute(wanted).scalar_one()
     return seq
+
+
+def forget_beyond(connection: Connection, seq: int) -> None:
+    """Undo what the events after ``seq`` did to imports, as far as nothing was destroyed."""
+    connection.execute(delete(_PART).where(_PART.c.seq > seq))
+    connection.execute(delete(_WITHDRAWN).where(_WITHDRAWN.c.to_seq > seq))
+    visible = select(_VERSION.c.reservation_id)
+    undone = (_BATCH.c.state == COMPLETE) & _BATCH.c.id.not_in(visible)
+    changes = {"state": OPEN, "parts": None, "works": None, "digest": None, "note": None}
+    connection.execute(update(_BATCH).where(undone).values(**changes))
 
 
 def insert_part(tx: Transaction, row: Mapping[str, Any]) -> None:
@@ -168,6 +189,29 @@ def parts_between(connection: Connection, after: int, upto: int) -> Iterator[Par
     wanted = wanted.select_from(joined).where(_PART.c.seq > after, _PART.c.seq <= upto)
     for row in _streamed(connection, wanted.order_by(_PART.c.seq)):
         yield PartEvent(*row)._replace(blob=bytes(row.blob))
+
+
+def payload_of_part(connection: Connection, seq: int) -> dict[str, Any]:
+    """Return what a part's event says: {"part": {…}}, its block in Base64."""
+    (part,) = parts_between(connection, seq - 1, seq)
+    digest = connection.execute(select(_PART.c.body_sha256).where(_PART.c.seq == seq)).scalar_one()
+    said = {"namespace": part.namespace, "principal_id": part.principal, "number": part.number}
+    block = base64.b64encode(part.blob).decode()
+    return {"part": {**said, "works": part.works, "body_sha256": bytes(digest), "block": block}}
+
+
+def sizes_of(connection: Connection, after: int, upto: int) -> dict[int, int]:
+    """Return how many works each part event ``after < seq <= upto`` brought."""
+    wanted = select(_PART.c.seq, _PART.c.works).where(_PART.c.seq > after, _PART.c.seq <= upto)
+    return {row.seq: row.works for row in connection.execute(wanted)}
+
+
+def erase(tx: Transaction, batch_id: str) -> None:
+    """Destroy what an import said, its works and which of them were withdrawn; nothing for other records."""
+    places = select(_PART.c.seq).where(_PART.c.batch_id == batch_id)
+    tx.connection.execute(delete(_WITHDRAWN).where(_WITHDRAWN.c.from_seq.in_(places)))
+    destroy_blobs(tx, batch_id)
+    settle(tx, batch_id, {"draft": "{}", "note": None})
 
 
 def payload_of(connection: Connection, event: Row[Any]) -> dict[str, Any]:

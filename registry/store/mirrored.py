@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
+from registry.store import imports
 from registry.store.sql import table_of
 from registry.tables import Event, Head, Mirrored, ReservationVersion, UrlRuleRow, Work
 
@@ -22,6 +23,7 @@ __all__ = [
 ]
 
 _MIRRORED, _HEAD, _EVENT = table_of(Mirrored), table_of(Head), table_of(Event)
+_ERASING = ("erase", "rollback")
 _VERSION, _WORK, _RULE = (table_of(one) for one in (ReservationVersion, Work, UrlRuleRow))
 
 
@@ -50,7 +52,7 @@ def last_event(connection: Connection) -> int:
 def unproven_erasures(connection: Connection, after: int, upto: int) -> list[int]:
     """Return the events whose erasure is said of one of ``after < seq <= upto`` that is none of theirs."""
     by = _EVENT.alias()
-    proven = (by.c.seq == _EVENT.c.erased_by) & (by.c.record == _EVENT.c.record) & (by.c.op == "erase")
+    proven = (by.c.seq == _EVENT.c.erased_by) & (by.c.record == _EVENT.c.record) & by.c.op.in_(_ERASING)
     wanted = select(_EVENT.c.seq).outerjoin(by, proven)
     wanted = wanted.where(_EVENT.c.erased_by > after, _EVENT.c.erased_by <= upto, by.c.seq.is_(None))
     return list(connection.execute(wanted).scalars())
@@ -72,4 +74,5 @@ def discard_beyond(connection: Connection, seq: int) -> None:
     for table in (_VERSION, _WORK, _RULE):
         connection.execute(delete(table).where(table.c.from_seq > seq))
     connection.execute(update(_VERSION).where(_VERSION.c.to_seq > seq).values(to_seq=None))
+    imports.forget_beyond(connection, seq)
     connection.execute(delete(_EVENT).where(_EVENT.c.seq > seq))

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from registry.leaf import parse_leaf
-from registry.store import Transaction, events, reservations
+from registry.store import Transaction, events, imports, reservations
 from registry.store.sql import table_of
 from registry.tables import Event, ReservationVersion, UrlRuleRow, Work
 
@@ -64,7 +64,7 @@ def from_wire(op: str, wire: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ValueError for what no event of that kind says.
     """
-    members = _MEMBERS.get(op, ()) if op not in events.KEY_OPS else ("key",)
+    members = _MEMBERS.get(op, ())
     if set(wire) != set(members) or not members:
         raise ValueError(f"an event that did {op!r} says {sorted(wire)}")
     payload = dict(wire)
@@ -84,6 +84,7 @@ def _unplain(row: Mapping[str, Any]) -> dict[str, Any]:
 def erase(tx: Transaction, record: str) -> None:
     """Destroy all that earlier events said of ``record``: their rows and their salts."""
     reservations.erase_rows(tx, record)
+    imports.erase(tx, record)
     events.destroy_salts(tx, record)
 
 
@@ -115,7 +116,7 @@ def sizes_of(connection: Connection, after: int, upto: int) -> dict[int, int]:
             counted.where(table.c.from_seq > after, table.c.from_seq <= upto)
         ):
             sizes[seq] = sizes.get(seq, 0) + count
-    return sizes
+    return sizes | imports.sizes_of(connection, after, upto)
 
 
 def misplaced(connection: Connection) -> Iterator[str]:
@@ -140,8 +141,7 @@ def misplaced(connection: Connection) -> Iterator[str]:
 
 
 def _payloads(connection: Connection, seqs: list[int]) -> dict[int, dict[str, Any]]:
-    listed = select(_EVENT.c.seq, _EVENT.c.op, _EVENT.c.leaf)
-    listed = listed.where(_EVENT.c.seq.in_(seqs), _EVENT.c.erased_by.is_(None))
+    listed = select(_EVENT).where(_EVENT.c.seq.in_(seqs), _EVENT.c.erased_by.is_(None))
     listed_events = connection.execute(listed).all()
     versions = _rows(connection, _VERSION, _VERSION_COLUMNS, _of_events(_VERSION, seqs))
     members: dict[str, Mapping[int, Any]] = {
@@ -150,14 +150,18 @@ def _payloads(connection: Connection, seqs: list[int]) -> dict[int, dict[str, An
         "rules": _rows(connection, _RULE, _RULE_COLUMNS, _of_events(_RULE, seqs)),
     }
     empty: dict[str, Any] = {"version": None, "works": [], "rules": []}
-    found = {}
-    for seq, op, leaf in listed_events:
-        # A key of the log is announced in the leaf itself.
-        found[seq] = (
-            {"key": parse_leaf(bytes(leaf)).key}
-            if op in events.KEY_OPS
-            else {name: members[name].get(seq, empty[name]) for name in _MEMBERS[op]}
-        )
+    found: dict[int, dict[str, Any]] = {}
+    for event in listed_events:
+        if event.op in events.KEY_OPS:
+            # A key of the log is announced in the leaf itself.
+            found[event.seq] = {"key": parse_leaf(bytes(event.leaf)).key}
+        elif event.op == "part":
+            found[event.seq] = imports.payload_of_part(connection, event.seq)
+        elif event.op in imports.OPS:
+            found[event.seq] = imports.payload_of(connection, event)
+        else:
+            names = _MEMBERS[event.op]
+            found[event.seq] = {name: members[name].get(event.seq, empty[name]) for name in names}
     return found
 
 

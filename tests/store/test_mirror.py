@@ -1,16 +1,19 @@
 """A mirror copies what its upstream signed, verified, and nothing else; it says when it lags."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from registry.backup import find_missing, replay, require_newest, set_aside
 from registry.errors import (
+    ConflictError,
     ForbiddenError,
     LogError,
     RegistryAnswerError,
@@ -19,19 +22,30 @@ from registry.errors import (
     SettingsError,
     StaleIndexError,
 )
+from registry.import_claim import Claim, digest_of, statement_of
+from registry.imports import Importer, PartBody
 from registry.leaf import format_leaf, parse_leaf, plain
+from registry.listing import NDJSON
 from registry.log_folder import LogFolder
 from registry.lookup import Lookup, Question
 from registry.migrations import migrate
 from registry.mirror import Mirror, pin_upstream, require_fresh
-from registry.note import Signer
+from registry.note import Signer, sign_note
 from registry.preference import Preference, State, Use
 from registry.publisher import Publisher, check_rows, fsck
 from registry.registrar import Caller, Change, Draft, Registrar, WorkDraft
-from registry.store import Store, events, payloads
+from registry.store import Store, events, payloads, principals
 from registry.store import engine as engines
 from registry.store.sql import table_of
-from registry.tables import Event, ReservationVersion, UrlRuleRow, Work
+from registry.tables import (
+    Event,
+    ImportBatch,
+    ImportPart,
+    ReservationVersion,
+    UrlRuleRow,
+    WithdrawnWork,
+    Work,
+)
 from registry.urls import canonicalize_url, url_rule
 
 
@@ -403,6 +417,109 @@ def test_a_fall_on_the_way_is_made_good(copy, upstream, mirror, publish, lived):
     assert states(copy, "n0") == []
     assert mirror.follow() == 12
     assert rows_of(copy) == rows_of(upstream.store)
+
+
+@pytest.fixture
+def partner(store: Store, make_key: Callable[..., Any]) -> tuple[Caller, Signer, Importer]:
+    caller, signer = make_key(("import:acme", "register")).caller, Signer.new("acme.example")
+    with store.administer() as connection:
+        principals.set_import_key(connection, caller.principal_id, signer.verifier.text)
+    return caller, signer, Importer(store, lambda: datetime(2026, 11, 21, 12, tzinfo=UTC))
+
+
+def import_(partner: tuple[Caller, Signer, Importer], *names: str, complete: bool = True) -> str:
+    """Import a work a name, each in a part of its own."""
+    caller, signer, importer = partner
+    id_, _ = importer.open(caller, "acme", Draft({Use.TRAIN: Preference.RESERVED}, label="Acme"))
+    stored = []
+    for number, name in enumerate(names, 1):
+        line = json.dumps({"title": f"Title {name}", "url": f"https://ada.test/{name}"}) + "\n"
+        stored.append(importer.put(caller, id_, number, PartBody(line.encode(), NDJSON)))
+    if complete:
+        claim = Claim(len(stored), len(stored), digest_of([part.sha256 for part in stored]))
+        note = sign_note(statement_of("acme", id_, claim), [signer])
+        assert importer.complete(caller, id_, replace(claim, note=note)) is not None
+    return id_
+
+
+def imports_of(store: Store) -> dict[str, Any]:
+    """The parts that have works, and which of those were withdrawn."""
+    part, withdrawn = table_of(ImportPart), table_of(WithdrawnWork)
+    with store.read() as connection:
+        return {
+            "import_part": sorted(map(repr, connection.execute(select(part).where(part.c.blob != b"")))),
+            "withdrawn_work": sorted(map(repr, connection.execute(select(withdrawn)))),
+        }
+
+
+def test_imports_are_mirrored_too(store, copy, mirror, publish, partner, registrar):
+    caller, _, importer = partner
+    whole = import_(partner, "i1", "i2", "i3")
+    import_(partner, "open", complete=False)
+    publish()
+    mirror.follow()
+    assert (states(copy, "i1"), states(copy, "open")) == ([State.ASSERTED], [])
+    importer.withdraw_works(caller, whole, [(2, 0)])
+    importer.roll_back(caller, import_(partner, "gone", complete=False))
+    importer.roll_back(caller, import_(partner, "ended"))
+    registrar.erase(caller, import_(partner, "erased"))
+    publish()
+    assert mirror.follow() == store.head()
+    for name in ("i1", "i2", "i3", "open", "gone", "ended", "erased"):
+        assert states(copy, name) == states(store, name), name
+    assert states(copy, "i1") == [State.ASSERTED]
+    assert states(copy, "i2") == states(copy, "erased") == []
+    assert imports_of(copy) == imports_of(store)
+    assert rows_of(copy) == rows_of(store)
+    assert list(check_rows(store)) == list(check_rows(copy)) == []
+    assert "Title erased" not in repr(imports_of(copy))
+
+
+def test_a_part_with_another_work_in_it_is_refused(copy, upstream, mirror, publish, partner):
+    import_(partner, "i1")
+    publish()
+    foreign = base64.b64encode(b"no block").decode()
+    upstream.change = lambda page: [
+        event["payload"]["part"].update(block=foreign) for event in page["events"] if event["op"] == "part"
+    ]
+    with pytest.raises(LogError, match="event 1 of the upstream"):
+        mirror.follow()
+    assert copy.head() == 0
+
+
+def test_an_import_that_was_signed_otherwise_leaves_nothing(copy, upstream, mirror, publish, partner):
+    import_(partner, "i1")
+    publish()
+    taken = mirror._take_in
+    note = upstream.checkpoint()
+    lied = replace(mirror._opened(note), root=bytes(32))
+    with pytest.raises(LogError, match="not those that it signed"):
+        taken(lied, note, 0)
+    assert imports_of(copy) == {"import_part": [], "withdrawn_work": []}
+    assert mirror.follow() == 2
+    assert states(copy, "i1") == [State.ASSERTED]
+
+
+def test_a_work_of_an_import_changed_behind_its_back_shows(store, partner):
+    import_(partner, "i1", "i2")
+    assert list(check_rows(store)) == []
+    with store.administer() as connection:
+        table = table_of(ImportPart)
+        other = connection.execute(select(table.c.blob).where(table.c.seq == 2)).scalar_one()
+        connection.execute(update(table).where(table.c.seq == 1).values(blob=other))
+    assert list(check_rows(store)) == ["event 1: its rows are not what its leaf commits to"]
+
+
+def test_an_import_is_erased_whole(store, registrar, partner):
+    id_ = import_(partner, "i1")
+    with pytest.raises(ConflictError, match="erased whole"):
+        registrar.erase(partner[0], id_, keep=True)
+    registrar.erase(partner[0], id_)
+    assert states(store, "i1") == []
+    with store.read() as connection:
+        batch = connection.execute(select(table_of(ImportBatch))).one()
+    assert (batch.draft, batch.note) == ("{}", None)
+    assert list(check_rows(store)) == []
 
 
 # An older copy of the database.
