@@ -15,6 +15,9 @@ from registry.store import Transaction, events, imports, payloads, principals, r
 
 __all__ = ["commitment_of", "replay"]
 
+_UNKNOWN = "unknown"
+"""The principal of an import that was rolled back before it was told here."""
+
 
 def commitment_of(leaf: Leaf, salt: bytes, wire: Mapping[str, Any]) -> bytes:
     """Return what the leaf of an event that says ``wire`` commits to. Raises :class:`ProofError`."""
@@ -31,7 +34,7 @@ def replay(tx: Transaction, leaf: Leaf, wire: Mapping[str, Any], at: int) -> Non
     if leaf.op == "part":
         _replay_part(tx, leaf.record, wire["part"], at)
     elif leaf.op in imports.OPS:
-        _replay_import(tx, leaf, wire)
+        _replay_import(tx, leaf, wire, at)
     else:
         said = payloads.from_wire(leaf.op, wire)
         if leaf.op != "works" and said["version"] is not None:
@@ -47,19 +50,25 @@ def _block(wire: Mapping[str, Any]) -> Block:
 
 
 def _replay_part(tx: Transaction, record: str, part: Mapping[str, Any], at: int) -> None:
-    principals.ensure_principal(tx.connection, part["principal_id"], at)
-    if imports.batch_of(tx.connection, record) is None:
-        batch = {"id": record, "principal_id": part["principal_id"], "namespace": part["namespace"]}
-        imports.add_batch(tx.connection, {**batch, "state": imports.OPEN, "opened_at": at, "draft": "{}"})
+    _ensure_batch(tx, record, part["principal_id"], part["namespace"], at)
     row = {"number": part["number"], "works": part["works"], "blob": base64.b64decode(part["block"])}
     row["body_sha256"] = bytes.fromhex(part["body_sha256"])
     imports.insert_part(tx, {"batch_id": record, **row})
 
 
-def _replay_import(tx: Transaction, leaf: Leaf, wire: Mapping[str, Any]) -> None:
+def _ensure_batch(tx: Transaction, record: str, principal: str, namespace: str, at: int) -> None:
+    principals.ensure_principal(tx.connection, principal, at)
+    if imports.batch_of(tx.connection, record) is None:
+        batch = {"id": record, "principal_id": principal, "namespace": namespace, "opened_at": at}
+        imports.add_batch(tx.connection, {**batch, "state": imports.OPEN, "draft": "{}"})
+
+
+def _replay_import(tx: Transaction, leaf: Leaf, wire: Mapping[str, Any], at: int) -> None:
     if leaf.op == "withdraw-works":
         imports.withdraw(tx, [(seq, ordinal) for seq, ordinal in wire["withdrawn"]])
     elif leaf.op == "rollback":
+        # Its parts may have been erased before any of them was told here.
+        _ensure_batch(tx, leaf.record, _UNKNOWN, "", at)
         imports.settle(tx, leaf.record, {"state": imports.ROLLED_BACK, **wire["rollback"]})
         imports.destroy_blobs(tx, leaf.record)
         events.destroy_salts(tx, leaf.record)
