@@ -15,8 +15,10 @@ from registry.cli.check import check
 from registry.cli.common import USAGE
 from registry.cli.demo import demo
 from registry.cli.erase import erase
+from registry.cli.export import export
 from registry.cli.filter import filter_, formats
 from registry.cli.joining import Commands
+from registry.cli.log import log
 from registry.cli.register import register, withdraw
 from registry.cli.snapshot import snapshot
 from registry.errors import CaveatError, StorageError
@@ -42,7 +44,7 @@ def cli() -> None:
     """
 
 
-for _command in (check, demo, erase, filter_, formats, register, snapshot, withdraw):
+for _command in (check, demo, erase, export, filter_, formats, log, register, snapshot, withdraw):
     cli.add_command(_command)
 
 

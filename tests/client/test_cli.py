@@ -20,6 +20,9 @@ EXAMPLES = {
     ],
     "check": ["caveat check painting.jpg", "Exits with 1 when a reserved work"],
     "demo": ["--out", "Nothing leaves this machine"],
+    "export": ["Write down all that the registry holds", "log verify FILE"],
+    "log": ["Check a registry's transparency log", "verify"],
+    "log verify": ["goes on from what it was", "nobody is asked", "--log-key"],
     "filter": [
         "caveat filter my-set my-set-clean",
         "--dry-run",
