@@ -6,7 +6,7 @@ the key itself is shown once.
 
 Scopes: ``lookup`` asks with detail and through the compatible routes; ``register`` lodges, changes and
 withdraws own reservations; ``domain:NAME`` speaks for a registered domain (``domain:*`` for any); ``mirror``
-follows all that is lodged.
+follows all that is lodged; ``import:NAME`` imports works in bulk into the namespace of that name.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ __all__ = ["NewKey", "create_key", "is_well_formed", "key_sha256", "parse_scopes
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _FORM = re.compile(r"(cav_[A-Za-z]+_[0-9A-Za-z]{30})([0-9A-Za-z]{6})", re.ASCII)
 _PLAIN_SCOPES = frozenset({"lookup", "mirror", "register"})
+_NAMESPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,13 @@ def parse_scopes(texts: Iterable[str]) -> frozenset[str]:
         elif name == "domain" and colon:
             host = url_rule("host", domain).text
             scopes.add(f"domain:{registered_domain(host) or host}")
+        elif name == "import" and _NAMESPACE.fullmatch(domain):
+            scopes.add(text)
         else:
             raise InputError(
                 f"no scope {text!r}",
-                hint="Scopes are lookup, register, mirror, domain:NAME and domain:* (any domain).",
+                hint="Scopes are lookup, register, mirror, domain:NAME, domain:* (any domain) and "
+                "import:NAME (lower-case letters, digits and hyphens).",
             )
     return frozenset(scopes)
 
@@ -75,10 +79,12 @@ def create_key(
     environment: str,
     at: int,
     principal_id: str | None = None,
+    import_key: str | None = None,
 ) -> NewKey:
     """Make a key, of a new principal or of ``principal_id``; ``at`` in seconds since 1970.
 
-    Raises :class:`NotFoundError` when there is no such principal.
+    ``import_key`` is the public key that signs the principal's imports from now on. Raises
+    :class:`NotFoundError` when there is no such principal.
     """
     key = NewKey(secrets.token_hex(8), principal_id or secrets.token_hex(8), _new_secret(environment))
     with store.administer() as connection:
@@ -86,6 +92,8 @@ def create_key(
             principals.add_principal(connection, {"id": key.principal_id, "name": name, "created_at": at})
         elif not principals.has_principal(connection, principal_id):
             raise NotFoundError(f"no principal {principal_id}", hint="caveat api-keys list shows them.")
+        if import_key is not None:
+            principals.set_import_key(connection, key.principal_id, import_key)
         principals.add_credential(
             connection,
             {

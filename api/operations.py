@@ -31,7 +31,8 @@ class Operation:
     ``scope``: empty for none, ``optional`` for a key that only adds detail. ``errors`` are the statuses that
     can be answered beside ``status``, ``also`` those that are no errors: a part, or nothing that is new;
     ``headers`` names optional request headers; ``media`` is the kind of
-    the answer where it is not JSON.
+    the answer where it is not JSON, ``kinds`` those of a body that is not. ``later`` is answered with 202 to
+    what is not done yet, and is to be asked again.
     """
 
     summary: str
@@ -44,6 +45,8 @@ class Operation:
     headers: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
     media: str = "application/json"
+    kinds: tuple[str, ...] = ("text/plain",)
+    later: type[BaseModel] | None = None
 
 
 def operation(mark: Operation) -> Callable[[View], View]:
@@ -63,7 +66,7 @@ def openapi(app: Flask) -> dict[str, Any]:
         for rule in app.url_map.iter_rules()
         if hasattr(app.view_functions[rule.endpoint], _MARK)
     ]
-    named = {m for _, mark in marks for m in (mark.body, mark.answer) if isinstance(m, type)} | {
+    named = {m for _, mark in marks for m in (mark.body, mark.answer, mark.later) if isinstance(m, type)} | {
         Problem,
         Detail,
     }
@@ -124,10 +127,14 @@ def _described(mark: Operation, rule: str, method: str) -> dict[str, Any]:
         "responses": {str(status): _content(mark.media, mark.answer) for status in (mark.status, *mark.also)}
         | {str(status): _content(*failure) for status in mark.errors},
     }
-    if mark.body is not None:
-        kind, schema = ("text/plain", None) if isinstance(mark.body, str) else ("application/json", mark.body)
-        content = _content(kind, schema, mark.body if isinstance(mark.body, str) else "")
-        described["requestBody"] = {"required": True, "content": content["content"]}
+    if mark.later is not None:
+        described["responses"]["202"] = _content("application/json", mark.later)
+    if isinstance(mark.body, str):
+        content = {kind: _content(kind, None, mark.body)["content"][kind] for kind in mark.kinds}
+        described["requestBody"] = {"required": True, "content": content}
+    elif mark.body is not None:
+        content = _content("application/json", mark.body)["content"]
+        described["requestBody"] = {"required": True, "content": content}
     if mark.scope:
         described["security"] = [{"key": []}] if mark.scope != "optional" else [{}, {"key": []}]
         described["description"] = f"Scope of the key: {mark.scope}."

@@ -91,7 +91,7 @@ def take_in(listing: Listing, salts: bytes, calibration: Calibration | None) -> 
     urls, keys = _urls(taking)
     sha256, with_sha256 = _bytes(taking, "sha256", _SHA256)
     prints = _prints(taking)
-    silent = ~(_flags(urls) | with_sha256 | prints.rich)
+    silent = ~(_flags(taking.column("url")) | with_sha256 | prints.rich)
     plain = silent & prints.given
     taking.fault(np.flatnonzero(silent & ~plain), "url", "none of url, sha256 and fingerprint is given")
     shown = "fingerprint" if listing.shown["v"] != "v" else "quality"

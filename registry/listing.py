@@ -213,21 +213,24 @@ def _of_parquet(data: bytes, most: int) -> Listing:
             names = file.schema_arrow.names
             _require_names(names)
             _require_few(file.metadata.num_rows, most)
-            batches, rows, size = [], 0, 0
+            parts, rows, size = [], 0, 0
             for batch in file.iter_batches(_AT_ONCE, use_threads=False):
-                rows, size = rows + batch.num_rows, size + batch.nbytes
+                # A value that is named many times stands there once until it is decoded.
+                part = [_parquet_column(name, batch.column(name)) for name in names]
+                rows, size = rows + batch.num_rows, size + sum(column.nbytes for column in part)
                 _require_few(rows, most)
                 if size > DECODED_BYTES:
                     raise PayloadTooLargeError(
                         f"a list of more than {DECODED_BYTES} bytes once it is decoded",
                         hint="Cut it into smaller parts.",
                     )
-                batches.append(batch)
-            table = pa.Table.from_batches(batches, file.schema_arrow)
-        columns = {name: _parquet_column(name, table.column(name)) for name in names}
+                parts.append(part)
+        columns = {
+            name: pa.concat_arrays([part[at] for part in parts]) for at, name in enumerate(names) if parts
+        }
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"not a parquet file that can be read: {_first_line(error)}") from error
-    return Listing(columns, table.num_rows, {name: name for name in _COLUMNS})
+    return Listing(columns, rows, {name: name for name in _COLUMNS})
 
 
 def _parquet_column(name: str, column: Column) -> Column:
@@ -236,8 +239,7 @@ def _parquet_column(name: str, column: Column) -> Column:
     if not (wanted(kind) or pa.types.is_null(kind)):
         expected = "whole numbers" if name in _NUMBERS else "text"
         raise InputError(f"column {name}: expected {expected}, got {column.type}")
-    whole = column.cast(pa.int64() if name in _NUMBERS else pa.string()).combine_chunks()
-    array = pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+    array = column.cast(pa.int64() if name in _NUMBERS else pa.string())
     array.validate(full=True)
     return array
 

@@ -9,6 +9,7 @@ import click
 from api.commands.common import DATA, DATABASE, existing, opened, read_settings
 from api.keys import create_key, parse_scopes
 from registry.errors import NotFoundError
+from registry.note import Verifier
 from registry.store import principals
 
 __all__ = ["api_keys"]
@@ -28,7 +29,7 @@ def api_keys() -> None:
     "scopes",
     multiple=True,
     required=True,
-    help="lookup, register, mirror, domain:NAME or domain:*.",
+    help="lookup, register, mirror, domain:NAME, domain:* or import:NAME.",
 )
 @click.option(
     "--evidence-level",
@@ -38,6 +39,11 @@ def api_keys() -> None:
     help="What is known of the holder: 0 nothing, 1 a location, 2 an account, 3 signed works, 4 attested.",
 )
 @click.option("--principal", metavar="ID", help="Whose second key this is: the new one replaces an old one.")
+@click.option(
+    "--import-key",
+    metavar="VERIFIER",
+    help="The public key that signs this principal's imports, as caveat import prints it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def api_keys_create(
     data: Path | None,
@@ -46,6 +52,7 @@ def api_keys_create(
     scopes: tuple[str, ...],
     evidence_level: int,
     principal: str | None,
+    import_key: str | None,
     as_json: bool,
 ) -> None:
     """Make a key; it is shown once.
@@ -53,6 +60,7 @@ def api_keys_create(
     \b
     An artist:    caveat api-keys create --name Ada --scope register --scope lookup
     A trainer:    caveat api-keys create --name Lab --scope lookup
+    A platform:   caveat api-keys create --name Acme --scope import:acme --import-key acme+…
     A domain:     caveat api-keys create --name Site --scope register --scope domain:example.org
     A new key:    caveat api-keys create --name Ada --scope register --principal ID, then revoke the old one
     """
@@ -64,6 +72,7 @@ def api_keys_create(
         evidence_level=evidence_level,
         environment=settings.key_environment,
         principal_id=principal,
+        import_key=None if import_key is None else Verifier.parse(import_key).text,
         at=int(time.time()),
     )
     if as_json:

@@ -1,5 +1,6 @@
 """``caveat serve``: the service, and beside it what builds the index and publishes the log."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -76,6 +77,9 @@ def serve(
         )
         workers = 1
     if settings.index is not None:
+        # Imports wait for the builder only where there is a folder; it says itself what is wrong with it.
+        with contextlib.suppress(OSError):
+            settings.index.mkdir(parents=True, exist_ok=True)
         _keep_at_work(settings, "db", "build-index", "--follow")
     if settings.log is not None and not settings.mirror:
         _keep_at_work(settings, "log", "publish", "--follow")

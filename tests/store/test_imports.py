@@ -39,7 +39,7 @@ def url(number: int) -> str:
 
 
 def file(number: int) -> bytes:
-    return number.to_bytes(32, "big")
+    return number.to_bytes(16, "big") * 2
 
 
 def body(numbers: Sequence[int]) -> PartBody:
