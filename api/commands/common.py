@@ -14,6 +14,7 @@ from api.settings import Settings, settings_from
 from registry.errors import CaveatError, SettingsError
 from registry.migrations import migrate
 from registry.store import Store
+from registry.store.waking import Waking
 
 __all__ = [
     "DATA",
@@ -27,6 +28,9 @@ __all__ = [
 ]
 
 LOOK_AGAIN_SECONDS = 5
+_LEAST_PAUSE_SECONDS = 1
+"""Between the beginnings of two steps, however fast writes follow each other: a step syncs files, and what it
+writes of a tile that is not full is written again by the next."""
 DATA = click.option(
     "--data", type=click.Path(file_okay=False, path_type=Path), help="Folder of the embedded database."
 )
@@ -65,17 +69,21 @@ def existing(settings: Settings) -> Store:
     return Store.open(settings.database)
 
 
-def follow(failed: str, step: Callable[[], None]) -> None:
-    """Do ``step`` every few seconds until this process is told to stop."""
+def follow(failed: str, step: Callable[[], None], waking: Waking | None = None) -> None:
+    """Do ``step`` every few seconds until this process is told to stop; sooner where ``waking`` says so."""
     stop_with_parent()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         while True:
+            begun = time.monotonic()
             try:
                 step()
             except CaveatError as error:
                 click.echo(f"{failed}: {error.message}; trying again", err=True)
-            time.sleep(LOOK_AGAIN_SECONDS)
+            if waking is None:
+                time.sleep(LOOK_AGAIN_SECONDS)
+            elif waking.wait(LOOK_AGAIN_SECONDS):
+                time.sleep(max(0.0, begun + _LEAST_PAUSE_SECONDS - time.monotonic()))
 
 
 def stop_with_parent() -> None:

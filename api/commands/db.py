@@ -18,6 +18,7 @@ from registry.mirror import Mirror, pin_upstream
 from registry.note import Signer
 from registry.registrar import Registrar
 from registry.store import Store
+from registry.store.waking import Waking
 
 __all__ = ["db"]
 
@@ -61,13 +62,14 @@ def db_build_index(data: Path | None, database: str | None, go_on: bool) -> None
         built = Builder(existing(settings), folder).build(least=1)
         click.echo("nothing new to build" if built is None else f"built {_told(built)}")
         return
-    builder = Builder(Store.open(settings.database), folder)
+    store = Store.open(settings.database)
+    builder = Builder(store, folder)
 
     def build() -> None:
         if (built := builder.build()) is not None:
             click.echo(f"index: {_told(built)}", err=True)
 
-    follow("index not built", build)
+    follow("index not built", build, Waking(store))
 
 
 @db.command("backup")

@@ -15,6 +15,7 @@ from registry.note import Signer, open_note, parse_checkpoint
 from registry.publisher import Publisher, check_rows, fsck
 from registry.registrar import Registrar
 from registry.store import Store
+from registry.store.waking import Waking
 
 __all__ = ["log"]
 
@@ -48,7 +49,7 @@ def log_publish(data: Path | None, database: str | None, go_on: bool) -> None:
             click.echo("nothing new to publish")
 
     if go_on:
-        follow("log not published", publish)
+        follow("log not published", publish, Waking(store))
     else:
         publish()
 

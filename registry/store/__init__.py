@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from registry.errors import ForbiddenError, StorageError, StorageFullError
@@ -21,7 +21,10 @@ from registry.store.engine import open_engine
 from registry.store.sql import table_of
 from registry.tables import Head
 
-__all__ = ["Store", "Transaction"]
+__all__ = ["CHANNEL", "Store", "Transaction"]
+
+CHANNEL = "caveat"
+"""What PostgreSQL tells those who wait for writes on; see :mod:`registry.store.waking`."""
 
 _HEAD = table_of(Head)
 _UNAVAILABLE = "the database did not answer, or did not take the write"
@@ -92,8 +95,12 @@ class Store:
 
 
 def _next(connection: Connection) -> int:
-    taken = connection.execute(update(_HEAD).values(n=_HEAD.c.n + 1).returning(_HEAD.c.n))
-    return int(taken.scalar_one())
+    taking = update(_HEAD).values(n=_HEAD.c.n + 1)
+    if connection.dialect.name == "postgresql":
+        # In the same statement, since another one would cost another round trip; it is sent with the commit.
+        told = func.pg_notify(CHANNEL, "")
+        return int(connection.execute(taking.returning(_HEAD.c.n, told)).scalar_one())
+    return int(connection.execute(taking.returning(_HEAD.c.n)).scalar_one())
 
 
 @contextmanager
