@@ -17,6 +17,7 @@ from registry.cli.demo import demo
 from registry.cli.erase import erase
 from registry.cli.export import export
 from registry.cli.filter import filter_, formats
+from registry.cli.import_ import import_
 from registry.cli.joining import Commands
 from registry.cli.log import log
 from registry.cli.register import register, withdraw
@@ -44,7 +45,7 @@ def cli() -> None:
     """
 
 
-for _command in (check, demo, erase, export, filter_, formats, log, register, snapshot, withdraw):
+for _command in (check, demo, erase, export, filter_, formats, import_, log, register, snapshot, withdraw):
     cli.add_command(_command)
 
 

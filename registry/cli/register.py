@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -22,9 +23,10 @@ from registry.cli.common import (
     workers_option,
 )
 from registry.client.formats.folder import pictures_below
+from registry.client.http import RegistryClient
 from registry.client.lodging import Lodged, lodge, work_of
 from registry.client.pictures import default_workers, hash_files
-from registry.errors import InputError
+from registry.errors import InputError, RegistryRefusedError
 from registry.preference import Preference, Use
 from registry.urls import canonicalize_url, registered_domain, url_rule
 
@@ -129,10 +131,22 @@ def register(
 @click.argument("id_", metavar="ID")
 @registry_options
 def withdraw(id_: str, registry_urls: tuple[str, ...], key: str | None) -> None:
-    """Withdraw the reservation ID; the log keeps that it was there."""
+    """Withdraw the reservation or the import ID; the log keeps that it was there."""
     client = only_registry(registry_urls, key)
-    answer = client.withdraw(id_)
-    click.echo(f"withdrawn at {client.url}, event {answer['seq']}")
+    try:
+        answer = client.withdraw(id_)
+    except RegistryRefusedError as error:
+        answer = _rolled_back(client, id_, error)
+    done = "rolled back, its works destroyed," if answer["state"] == "rolled-back" else "withdrawn"
+    click.echo(f"{done} at {client.url}, event {answer['seq']}")
+
+
+def _rolled_back(client: RegistryClient, id_: str, refused: RegistryRefusedError) -> dict[str, Any]:
+    """Roll the import ``id_`` back; if there is none, the refusal of the reservation stands."""
+    try:
+        return client.tell_import("DELETE", f"/{quote(id_, safe='')}")
+    except RegistryRefusedError:
+        raise refused from None
 
 
 def _sorted(targets: Sequence[str]) -> _Targets:

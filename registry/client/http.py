@@ -186,6 +186,12 @@ class RegistryClient:
                 raise self._wrong("a page of works that leads nowhere")
             after = following
 
+    def tell_import(
+        self, method: str, path: str = "", body: Mapping[str, Any] | bytes | None = None, kind: str = ""
+    ) -> dict[str, Any]:
+        """Send one request to ``/api/v1/imports`` and return the answer; ``kind`` is of a body of bytes."""
+        return self._call(method, f"/api/v1/imports{path}", body, {"Content-Type": kind} if kind else None)
+
     def evidence(self, id_: str) -> dict[str, Any]:
         """Return what the log proves about a reservation, as :mod:`registry.evidence` has it."""
         return self._call("GET", f"{_place(id_)}/evidence")
@@ -230,7 +236,7 @@ class RegistryClient:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         try:
@@ -245,7 +251,7 @@ class RegistryClient:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         *,
         largest: int = MAX_ANSWER_BYTES,
@@ -254,7 +260,8 @@ class RegistryClient:
             with self._session.request(
                 method,
                 self.url + path,
-                json=body,
+                json=None if isinstance(body, bytes) else body,
+                data=body if isinstance(body, bytes) else None,
                 headers=headers,
                 timeout=self._timeout,
                 allow_redirects=False,
@@ -278,7 +285,7 @@ class RegistryClient:
                 f"the registry at {self.url} answered {status}: {told}",
                 hint="It cannot answer now. Run the same command again later.",
             )
-        if status not in (200, 201):
+        if status not in (200, 201, 202):
             default = "Check the address of the registry." if status == 404 else ""
             raise RegistryRefusedError(
                 f"the registry at {self.url} refused ({status}): {told}",
