@@ -8,14 +8,15 @@ One visit, in this order; nothing new is kept unless all of it holds:
    key signed. Then it is the known one.
 3. The checkpoint is signed by that key, and its tiles make its root.
 4. The checkpoint that was kept is the beginning of this one, shown by a proof over the tiles. A log that
-   shrank, or has another beginning, is an error, and both checkpoints are the proof of it.
+   shrank, or has another beginning, is an error, and both checkpoints are the proof of it. Where another
+   address of the same log, a mirror, is merely behind, nothing can be shown yet, and nothing is claimed.
 
 What is here reads no file and asks nobody: a :class:`Seen` brings what the registry shows, a :class:`Kept`
 what is remembered of it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -46,7 +47,7 @@ _TILES_HELD = 4096
 
 
 class NotYetError(LogError):
-    """The log will announce its new key; no checkpoint covers the announcement yet. Passes by itself."""
+    """What must be shown cannot be shown yet: a new key's announcement, or what a mirror is behind with."""
 
 
 class Trust(StrEnum):
@@ -71,12 +72,12 @@ class Seen:
 class Kept:
     """What is remembered of a log: its keys, the current one first, and the last checkpoint that held.
 
-    ``registries`` are the addresses at which it was seen.
+    ``registries`` maps the addresses at which it was seen to how many events each showed last.
     """
 
     keys: tuple[Verifier, ...]
     note: str
-    registries: tuple[str, ...] = ()
+    registries: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def origin(self) -> str:
@@ -134,13 +135,14 @@ def check_log(seen: Seen, kept: Kept | None, given: Verifier | None) -> Found:
             hint="Ask again later. If it stays so, the log is damaged: tell the operator.",
         )
     before = None if kept is None else kept.checkpoint
+    _require_caught_up(seen, checkpoint, kept)
     for earlier in (announced, before):
         if earlier is not None:
             require_beginning(earlier, checkpoint, reader)
     older = (() if kept is None else kept.keys) + (trusted,)
     keys = (current, *dict.fromkeys(key for key in older if key != current))
-    registries = (() if kept is None else kept.registries) + (seen.registry,)
-    now = Kept(keys, seen.note, tuple(dict.fromkeys(registries)))
+    registries = {} if kept is None else dict(kept.registries)
+    now = Kept(keys, seen.note, registries | {seen.registry: checkpoint.size})
     return Found(now, checkpoint, before, trust, None if announced is None else current)
 
 
@@ -197,6 +199,17 @@ def _leaf_hashes(
                 raise ProofError(f"event {seq}: its place in the log has the entry of event {said}")
             yield leaf_hash(leaf)
         progress(len(leaves))
+
+
+def _require_caught_up(seen: Seen, checkpoint: Checkpoint, kept: Kept | None) -> None:
+    known = 0 if kept is None else kept.checkpoint.size
+    showed = 0 if kept is None else kept.registries.get(seen.registry, 0)
+    if showed <= checkpoint.size < known:
+        raise NotYetError(
+            f"{seen.registry} shows {checkpoint.size:,} events of the log {checkpoint.origin}, of which "
+            f"{known:,} are known from elsewhere",
+            hint="Ask again once it has caught up: it must then show those to be its beginning.",
+        )
 
 
 def _trusted(shown: Sequence[Verifier], kept: Kept | None, given: Verifier | None) -> tuple[Verifier, Trust]:

@@ -1,7 +1,7 @@
 """What a client remembers of the logs that it visited: a file a log, written whole or not at all.
 
     {"v": 1, "origin": "log.example", "keys": ["log.example+…"], "checkpoint": "log.example\\n7\\n…",
-     "registries": ["https://registry.example"]}
+     "registries": {"https://registry.example": 7}}
 
 The last state of each log is what the next one is held against, so a file that cannot be read is an error and
 never a first time. Where a log contradicts what it signed, both checkpoints are written to a file beside it.
@@ -77,7 +77,7 @@ class LogMemory:
             "origin": kept.origin,
             "keys": [key.text for key in kept.keys],
             "checkpoint": kept.note,
-            "registries": list(kept.registries),
+            "registries": dict(kept.registries),
         }
         write_private(path, json.dumps(wire, indent=2, ensure_ascii=False) + "\n")
         return path
@@ -172,9 +172,11 @@ def _parsed(wire: Mapping[str, Any]) -> Kept:
     if wire["v"] != 1:
         raise ValueError(f"version {wire['v']!r}; this client reads 1")
     keys, registries = wire["keys"], wire["registries"]
-    if not (isinstance(keys, list) and keys and isinstance(registries, list)):
-        raise ValueError("keys and registries are lists, and a log has a key")
-    kept = Kept(tuple(Verifier.parse(one) for one in keys), wire["checkpoint"], tuple(registries))
+    if not (isinstance(keys, list) and keys and isinstance(registries, dict)):
+        raise ValueError("keys are a list, and registries an object")
+    if not all(type(size) is int for size in registries.values()):
+        raise ValueError("a registry without the number of events that it showed")
+    kept = Kept(tuple(Verifier.parse(one) for one in keys), wire["checkpoint"], registries)
     if any(key.name != wire["origin"] for key in kept.keys) or kept.checkpoint.origin != wire["origin"]:
         raise ValueError("keys or checkpoint of another log")
     return kept

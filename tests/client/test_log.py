@@ -19,6 +19,7 @@ from registry.tiles import ENTRIES, Tile, TileReader, pack_entries
 
 ORIGIN = "log.example"
 URL = "https://registry.example"
+MIRROR = "https://mirror.example"
 SALT = bytes(16)
 
 
@@ -99,7 +100,7 @@ def test_the_first_time_the_key_is_trusted_and_that_is_said():
     found = check_log(Log().grow(7).seen(), None, None)
     assert (found.trust, found.before, found.announced) == (Trust.FIRST, None, None)
     assert found.kept.keys == (A.verifier,)
-    assert found.kept.registries == (URL,)
+    assert found.kept.registries == {URL: 7}
     assert found.checkpoint.size == 7
 
 
@@ -352,7 +353,8 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no checkpoint": lambda w: json.dumps({k: v for k, v in w.items() if k != "checkpoint"}),
     "null": lambda w: json.dumps(w | {"checkpoint": None}),
     "another origin": lambda w: json.dumps(w | {"origin": "other.example"}),
-    "registries that are no list": lambda w: json.dumps(w | {"registries": "https://registry.example"}),
+    "registries that are no object": lambda w: json.dumps(w | {"registries": ["https://registry.example"]}),
+    "a registry without a size": lambda w: json.dumps(w | {"registries": {"https://registry.example": "4"}}),
     "no registries": lambda w: json.dumps(w | {"registries": None}),
     "no UTF-8": lambda w: b"\xff\xfe",
 }
@@ -374,9 +376,28 @@ def test_a_damaged_file_is_an_error_and_never_a_first_time(memory, damage):
 def test_a_visit_keeps_the_new_state(memory):
     log = Log().grow(4)
     assert visit(log.seen(), memory, None)[1] == memory.place(ORIGIN)
-    found, _ = visit(replace(log.grow(9).seen(), registry="https://mirror.example"), memory, None)
+    found, _ = visit(replace(log.grow(9).seen(), registry=MIRROR), memory, None)
     assert (found.before.size, memory.load(ORIGIN).checkpoint.size) == (4, 9)
-    assert memory.load(ORIGIN).registries == (URL, "https://mirror.example")
+    assert memory.load(ORIGIN).registries == {URL: 4, MIRROR: 9}
+
+
+def test_a_mirror_that_is_behind_is_not_accused_and_nothing_is_claimed_of_it(memory):
+    """Whether what it shows is the beginning of what is kept, it can show only once it has caught up."""
+    log = Log().grow(9)
+    visit(log.seen(), memory, None)
+    before = memory.place(ORIGIN).read_bytes()
+    for _ in range(2):
+        with pytest.raises(
+            NotYetError, match=r"shows 7 events of the log log\.example, of which 9 are known"
+        ):
+            visit(replace(log.seen(7), registry=MIRROR), memory, None)
+    assert memory.place(ORIGIN).read_bytes() == before
+    assert [one.name for one in memory.folder.iterdir()] == ["log.example.json"]
+    with pytest.raises(LogError, match="forked"):
+        visit(replace(Log().grow(9, "x").seen(), registry=MIRROR), memory, None)
+    visit(replace(log.seen(), registry=MIRROR), memory, None)
+    with pytest.raises(LogError, match="shrank"):
+        visit(replace(log.seen(7), registry=MIRROR), memory, None)
 
 
 CONTRADICTIONS: dict[str, Callable[[], Seen]] = {

@@ -178,14 +178,26 @@ def test_a_fork_under_one_key_is_found_and_both_notes_are_kept(verify, registry,
     assert verify(registry).returncode == 0
 
 
-def test_a_log_that_shrank_is_found(verify, registry, place, signer, tmp_path):
+def test_a_log_that_shrank_is_found_and_a_mirror_that_is_behind_is_waited_for(
+    verify, registry, place, signer, tmp_path
+):
+    older = registry.log.checkpoint()
+    registry.lodge(2)
+    registry.publish()
     assert verify(registry).returncode == 0
     other = place("two", signer)
     other.lodge(5)
     other.publish()
-    done = verify(other)
+    behind = verify(other)
+    assert behind.returncode == 3
+    assert "shows 5 events of the log log.example, of which 9 are known from elsewhere" in behind.stderr
+    assert list(state_of(tmp_path).parent.glob("*.contradiction-*")) == []
+    (registry.log.path / "checkpoint").write_text(older)
+    done = verify(registry)
     assert done.returncode == 3
-    assert "shrank: it had 7 events, and shows 5" in done.stderr
+    assert "shrank: it had 9 events, and shows 7" in done.stderr
+    [written] = state_of(tmp_path).parent.glob("*.contradiction-*")
+    assert str(written) in done.stderr
 
 
 def test_keys_are_rotated_and_revoked(verify, registry, tmp_path, caveat):
