@@ -24,7 +24,7 @@ from registry.tiles import TileReader
 
 __all__ = ["FULL", "Built", "SnapshotBuilder", "spans_upto"]
 
-FULL = 1_000_000
+FULL = 500_000
 """Works, rules and events of a span that is never put together with another."""
 _RATIO = 2
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from registry.index import Entries, RowKeys
-from registry.keys import KeyTable
 from registry.snapshot.arrays import array_chunks, rows_of
 from registry.snapshot.bloom import bloom_bits
+from registry.snapshot.deriving import sorted_keys
 from registry.snapshot.records import record_arrays, record_line, ref_of
 from registry.snapshot_folder import Draft, Span
 from registry.snapshot_tables import RuleTable, WorkTable, rfc3339
@@ -32,11 +32,9 @@ def write_part(connection: Connection, draft: Draft, span: Span, seq: int) -> _K
     entries = Entries.joined(
         [Entries.of([]), *_entries(connection, (span.after, span.upto, seq), works, rules)]
     )
-    files = KeyTable.build(entries.file_keys, entries.file_places)
-    urls = KeyTable.build(entries.rule_keys, entries.rule_places)
     said: dict[str, Mapping[str, NDArray[Any]]] = {
-        "rules": {"keys": urls.keys, "refs": urls.records},
-        "files": {"keys": files.keys, "refs": files.records},
+        "rules": sorted_keys(entries.rule_keys, entries.rule_places),
+        "files": sorted_keys(entries.file_keys, entries.file_places),
         "pdq": {
             "words": entries.pdq,
             "radii": entries.pdq_radii,
@@ -50,7 +48,7 @@ def write_part(connection: Connection, draft: Draft, span: Span, seq: int) -> _K
         draft.add(_TIERS[kind], kind, span, rows_of(kind, arrays), partial(_write, kind, arrays))
     draft.add("parquet", "works", span, len(works), works.write)
     draft.add("parquet", "rules", span, len(rules), rules.write)
-    return np.concatenate([urls.keys, files.keys])
+    return np.concatenate([said["rules"]["keys"], said["files"]["keys"]])
 
 
 class Filter:

@@ -121,7 +121,7 @@ def _progress(bar: Bar, client: RegistryClient) -> Progress:
 def _told(done: Pulled) -> str:
     return (
         f"snapshot {done.manifest.seq}: {done.fetched} files fetched ({done.bytes / 1e6:,.1f} MB), "
-        f"{done.kept} were here"
+        f"{done.kept} were here, {done.derived} made from those that were"
     )
 
 

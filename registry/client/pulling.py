@@ -4,16 +4,22 @@ The manifest comes first, and must be signed by the pinned key of the log; the f
 that was given, or the one that the manifest names, and is pinned then. A file that is here already, with the
 SHA-256 that the manifest says, is not fetched. What is fetched goes to ``.part/`` under its SHA-256, so that
 an interrupted one is gone on with by ``Range``, also when the snapshot has become another meanwhile; it is
-renamed into its place only when its SHA-256 is right. When all are there the new manifest takes the place of
-the old one, and files that it does not name are deleted. Until then the old snapshot answers.
+renamed into its place only when its SHA-256 is right. Keys and pictures of which something was only taken
+away are made from the files that are here (:mod:`registry.snapshot.deriving`). When all are there the new
+manifest takes the place of the old one, and files that it does not name are deleted. Until then the old
+snapshot answers.
 """
 
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import requests
+import urllib3
 
 from registry.client.http import RegistryClient
 from registry.client.snapshot import PINNED
@@ -24,6 +30,8 @@ from registry.errors import (
     SnapshotError,
 )
 from registry.note import Verifier
+from registry.snapshot.arrays import array_chunks, open_arrays
+from registry.snapshot.deriving import DERIVED, covering, derived
 from registry.snapshot.folder import sha256_of
 from registry.snapshot.manifest import (
     TIERS,
@@ -54,12 +62,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """What was done: the snapshot that is here now, files and bytes fetched, and files that were here."""
+    """What was done: the snapshot that is here now, files and bytes fetched, files that were here or made."""
 
     manifest: Manifest
     fetched: int
     bytes: int
     kept: int
+    derived: int = 0
 
 
 def pull_snapshot(
@@ -82,14 +91,22 @@ def pull_snapshot(
     manifest = _checked(folder, note, log_key)
     wanted = files_of(manifest, tiers)
     missing = [entry for entry in wanted if not _is_here(entry.path(folder), entry)]
+    older = _older(folder)
     parts = folder / _PART
     parts.mkdir(parents=True, exist_ok=True)
     _pin(folder, manifest)
     progress.begin(manifest, sum(entry.size for entry in missing))
-    read = sum(_Fetch(registry, manifest.seq, entry, parts, progress).run(folder) for entry in missing)
+    read, made = 0, 0
+    # The records first: they say what of the older files is still there.
+    for entry in sorted(missing, key=lambda one: one.tier != "records"):
+        if _is_made(folder, entry, older, wanted):
+            made += 1
+            progress.read(entry.size)
+        else:
+            read += _Fetch(registry, manifest.seq, entry, parts, progress).run(folder)
     _write(folder / "manifest", note)
     _sweep(folder, wanted)
-    return Pulled(manifest, len(missing), read, len(wanted) - len(missing))
+    return Pulled(manifest, len(missing) - made, read, len(wanted) - len(missing), made)
 
 
 def _latest(registry: RegistryClient) -> str:
@@ -154,6 +171,37 @@ def _is_here(path: Path, entry: FileEntry) -> bool:
         return False
 
 
+def _older(folder: Path) -> Sequence[FileEntry]:
+    """Return the files of the snapshot that is here; each is checked by what is made of it."""
+    try:
+        return parse_manifest(read_note(folder / "manifest").rpartition("\n\n")[0] + "\n").files
+    except SnapshotError:
+        return ()
+
+
+def _is_made(folder: Path, entry: FileEntry, older: Sequence[FileEntry], wanted: Sequence[FileEntry]) -> bool:
+    """Make a file of older ones, if that can be done; say whether it was."""
+    sources = covering(entry, older) if entry.tier in DERIVED else []
+    if not sources:
+        return False
+    try:
+        records = [open_arrays(one.path(folder), "records") for one in wanted if one.tier == "records"]
+        live = np.sort(np.concatenate([np.empty(0, np.int64), *(one["refs"] for one in records)]))
+        arrays = derived([open_arrays(one.path(folder), one.kind) for one in sources], live)
+    except SnapshotError:
+        return False  # A damaged one here: it is fetched.
+    data = b"".join(array_chunks(entry.kind, arrays))
+    if hashlib.sha256(data).hexdigest() != entry.sha256:
+        return False
+    place = folder / _PART / entry.sha256
+    with place.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(place, entry.path(folder))
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class _Fetch:
     """One file on its way."""
@@ -203,7 +251,7 @@ class _Fetch:
                 have = 0
             with part.open("r+b" if have else "wb") as file:
                 file.seek(have)
-                for chunk in response.iter_content(_AT_ONCE):
+                for chunk in _arriving(response):
                     read += len(chunk)
                     if have + read > self.entry.size:
                         raise RegistryAnswerError(
@@ -213,11 +261,26 @@ class _Fetch:
                     self.progress.read(len(chunk))
                 file.flush()
                 os.fsync(file.fileno())
+        if have + read < self.entry.size:
+            raise RegistryUnreachableError(
+                f"{self.entry.name}: the registry at {self.registry.url} ended it after {have + read} of "
+                f"{self.entry.size} bytes",
+                hint="Run the same command again: it goes on from there.",
+            )
         return read
 
     @staticmethod
     def _size(part: Path) -> int:
         return part.stat().st_size if part.exists() else 0
+
+
+def _arriving(response: requests.Response) -> Iterator[bytes]:
+    """Yield the body as it arrives: what came before a connection is lost is not lost with it."""
+    try:
+        while data := response.raw.read1(_AT_ONCE):
+            yield data
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.ConnectionError(error) from error
 
 
 def _write(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ from registry.errors import ProofError, SnapshotError
 from registry.note import Checkpoint, Signer, format_checkpoint, sign_note
 from registry.snapshot.arrays import KINDS, array_chunks, open_arrays, rows_of
 from registry.snapshot.bloom import BITS_A_KEY, bloom_bits, maybe_in
+from registry.snapshot.deriving import covering, derived, sorted_keys
 from registry.snapshot.manifest import FileEntry, Manifest, format_manifest, open_manifest, parse_manifest
 
 LOG, OTHER = Signer("log.example", bytes(range(32))), Signer("log.example", bytes(32))
@@ -201,3 +202,45 @@ def test_an_unsigned_manifest_and_a_checkpoint_in_its_place_are_refused():
         open_manifest(format_manifest(MANIFEST), LOG.verifier)
     with pytest.raises(SnapshotError):
         open_manifest(checkpoint(), LOG.verifier)
+
+
+# -- files made of older ones ----------------------------------------------------------------------
+
+
+def entry_of(after, upto, kind="rules"):
+    return replace(ENTRY, kind=kind, after=after, upto=upto)
+
+
+@pytest.mark.parametrize(
+    ("older", "found"),
+    [
+        ([(0, 10)], [(0, 10)]),
+        ([(4, 10), (0, 4)], [(0, 4), (4, 10)]),
+        ([(0, 4)], []),
+        ([(4, 10)], []),
+        ([(0, 4), (5, 10)], []),
+        ([(0, 12)], []),
+        ([(0, 4), (4, 10), (10, 12)], [(0, 4), (4, 10)]),
+        ([], []),
+    ],
+)
+def test_older_files_make_up_a_span_or_do_not(older, found):
+    files = [entry_of(*span) for span in older] + [entry_of(0, 10, "files")]
+    assert [(one.after, one.upto) for one in covering(entry_of(0, 10), files)] == found
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 40), max_size=3), st.sets(st.integers(0, 30)), st.integers(0, 1000))
+def test_what_is_left_of_keys_is_what_would_be_written(counts, live, seed):
+    """Of spans put together, with few keys and records, so that equal ones meet."""
+    random = np.random.default_rng(seed)
+    parts = [(random.integers(0, 4, (n, 2)).astype(np.uint64), random.integers(0, 30, n)) for n in counts]
+    left = np.array(sorted(live), np.int64)
+    every = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else []
+    if not every:
+        return
+    kept = np.isin(every[1], left)
+    wanted = sorted_keys(every[0][kept], every[1][kept])
+    found = derived([sorted_keys(*part) for part in parts], left)
+    assert all(np.array_equal(found[name], wanted[name]) for name in ("keys", "refs"))
+    assert list(found) == list(wanted) == ["keys", "refs"]
