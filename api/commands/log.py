@@ -15,6 +15,7 @@ from registry.note import Signer, open_note, parse_checkpoint
 from registry.publisher import Publisher, check_rows, fsck
 from registry.registrar import Registrar
 from registry.store import Store
+from registry.store.mirrored import mirrored
 from registry.store.waking import Waking
 
 __all__ = ["log"]
@@ -41,6 +42,7 @@ def log_publish(data: Path | None, database: str | None, go_on: bool) -> None:
     store = existing(settings)
 
     def publish() -> None:
+        _require_own(store)
         with folder.writing():
             done = _publisher(settings, store, folder).publish()
         if done is not None:
@@ -98,7 +100,7 @@ def log_key_rotate(data: Path | None, database: str | None) -> None:
     So whoever knows the old key finds the new one in the log, under a checkpoint that both signed.
     """
     settings = read_settings(data, database)
-    folder, store = _log_folder(settings), existing(settings)
+    folder, store = _log_folder(settings), _own(settings)
     with folder.writing():
         old = _keys(folder)
         new = Signer.new(old[0].name)
@@ -114,7 +116,7 @@ def log_key_rotate(data: Path | None, database: str | None) -> None:
 def log_key_revoke(data: Path | None, database: str | None, key: str) -> None:
     """Sign no more with an older KEY, and say so in the log. KEY is its line, or the hash in it."""
     settings = read_settings(data, database)
-    folder, store = _log_folder(settings), existing(settings)
+    folder, store = _log_folder(settings), _own(settings)
     with folder.writing():
         keys = _keys(folder)
         found = [one for one in keys if key in (one.verifier.text, one.verifier.key_hash.hex())]
@@ -127,6 +129,23 @@ def log_key_revoke(data: Path | None, database: str | None, key: str) -> None:
         seq = _registrar(store).announce_key("revoke-key", found[0].verifier.text)
         folder.write_signers([one for one in keys if one is not found[0]])
     click.echo(f"event {seq} revokes {found[0].verifier.text}")
+
+
+def _own(settings: Settings) -> Store:
+    """Open a registry whose log is its own."""
+    store = existing(settings)
+    _require_own(store)
+    return store
+
+
+def _require_own(store: Store) -> None:
+    with store.read() as connection:
+        known = mirrored(connection)
+    if known is not None:
+        raise SettingsError(
+            f"this is a mirror of {known.upstream}: its log is a copy of that one",
+            hint="Publish and look after keys there.",
+        )
 
 
 def _registrar(store: Store) -> Registrar:

@@ -108,6 +108,9 @@ def test_a_mirrors_database_is_served_as_nothing_else(upstream, served, keys, tm
     served(1, tmp_path / "mirror", "--mirror", upstream.url, CAVEAT_MIRROR_KEY=follows)
     told = command("serve", "--data", str(tmp_path / "mirror"), code=3)
     assert f"this database mirrors {upstream.url}" in told
+    for act in (("publish",), ("key", "rotate")):
+        told = command("log", *act, "--data", str(tmp_path / "mirror"), code=3)
+        assert f"this is a mirror of {upstream.url}" in told
 
 
 def test_an_older_copy_is_refused_and_made_whole_from_a_mirror(
