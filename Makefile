@@ -7,6 +7,7 @@ STAMP  := $(VENV)/.installed
 .DEFAULT_GOAL := help
 ORACLE := $(VENV)/.oracle
 PEERS  := $(VENV)/.peers
+FUSE   := $(VENV)/.faults
 GO     := /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: help setup demo serve test test-postgres test-install test-oracle test-log check faults bench bench-full bench-recall bench-log docs lock clean
@@ -40,6 +41,11 @@ $(GO):
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends golang-go golang-golang-x-mod-dev >/dev/null
 
+# The file system that loses power.
+$(FUSE): $(STAMP) constraints-faults.txt
+	$(PIP) --require-hashes --no-deps -r constraints-faults.txt
+	@touch $@
+
 demo: $(STAMP) ## the whole story on real pictures, with a report to open
 	$(BIN)/caveat demo
 
@@ -67,7 +73,7 @@ check: $(STAMP) ## lint, types, layers, sizes
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-faults: $(STAMP) ## kills, failing calls, full disks, lost power: what was acknowledged is there; ten minutes at most
+faults: $(FUSE) ## kills, failing calls, full disks, lost power: what was acknowledged is there; ten minutes at most
 	@[ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
 	  { command -v strace && command -v faketime && command -v fusermount3; } >/dev/null || \
 	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends strace faketime fuse3; }
@@ -98,6 +104,8 @@ lock: ## refresh constraints.txt (needs uv)
 	  --no-header --no-deps --exclude-newer 2026-11-07 --group oracle -o constraints-oracle.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --upgrade --exclude-newer 2026-11-07 --constraint constraints.txt --group bench -o constraints-bench.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --no-deps --exclude-newer 2026-11-07 --group faults -o constraints-faults.txt
 
 clean: ## remove what the chores made
 	rm -rf $(VENV) build dist docs/_build caveat-demo .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Promises 1, 5, 6, 10, 11, 12: kill -9 of any process at any instant, under load."""
+"""Promises 1, 5, 6, 10, 11, 12: kill -9 of any process at any instant, and processes that stand still."""
 
 import os
 import random
@@ -7,39 +7,49 @@ import time
 from collections import Counter
 from contextlib import suppress
 
-from tests.faults.checking import check_everything
-from tests.faults.ledger import Ledger
-from tests.faults.load import Load
+from tests.faults.loaded import check_derived, under_load
 from tests.faults.outcome import Outcome
-from tests.faults.service import Place, Service, caveat
+from tests.faults.service import Place, Service
 
-__all__ = ["kill_loop"]
+__all__ = ["kill_loop", "pauses"]
 
 _VICTIMS = ("worker",) * 30 + ("builder", "publisher") * 2 + ("master",)
 
 
 def kill_loop(place: Place, kills: int, *, writers: int = 3, big: int = 600) -> Outcome:
     """Kill until ``kills`` processes died; then everything acknowledged is asked for on every worker."""
-    outcome, ledger, killed = Outcome(), Ledger(), Counter[str]()
-    service = Service(place)
-    with service.running():
-        with Load(service, ledger, writers=writers, big=big).running():
-            while killed.total() < kills:
-                time.sleep(random.expovariate(1 / 0.2))
-                killed[_kill_one(service)] += 1
-                del killed[""]
-        service.wait_until_ready()
-        check_everything(service, ledger, outcome)
-    outcome.injected = killed.total()
-    _check_derived(place, outcome)
-    built = service.log.read_text().count("index: events-")
-    told = ", ".join(f"{count} {role}s" for role, count in killed.most_common())
-    outcome.note = outcome.note or (
-        f"killed {told}; {ledger.answers:,} answers, {ledger.refused} refused by name, "
-        f"{ledger.silent} cut off; "
-        f"{len(ledger.checkpoints)} checkpoints of one log, {built} index files built"
-    )
+    service, killed = Service(place), Counter[str]()
+
+    def kill(outcome: Outcome) -> None:
+        while killed.total() < kills:
+            time.sleep(random.expovariate(1 / 0.2))
+            killed[_kill_one(service)] += 1
+            del killed[""]
+        outcome.injected = killed.total()
+        outcome.note = "killed " + ", ".join(f"{count} {role}s" for role, count in killed.most_common())
+
+    outcome = under_load(service, kill, writers=writers, big=big)
+    check_derived(service, outcome)
     return outcome
+
+
+def pauses(place: Place, times: int) -> Outcome:
+    """Stop a worker, the builder or the publisher for up to a second, let it go on; under load."""
+    service = Service(place)
+
+    def pause(outcome: Outcome) -> None:
+        for number in range(times):
+            pids = service.pids(("worker", "worker", "worker", "builder", "publisher")[number % 5])
+            if not pids:
+                continue
+            pid = random.choice(pids)
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(random.random())
+            os.kill(pid, signal.SIGCONT)
+            outcome.injected += 1
+            time.sleep(0.05)
+
+    return under_load(service, pause)
 
 
 def _kill_one(service: Service) -> str:
@@ -54,11 +64,3 @@ def _kill_one(service: Service) -> str:
         service.process.wait()
         service.start()
     return role
-
-
-def _check_derived(place: Place, outcome: Outcome) -> None:
-    """Publisher and builder go on from whatever the kills left, and find nothing wrong with it."""
-    for words in (("log", "publish"), ("log", "fsck"), ("db", "build-index")):
-        done = caveat(place, *words)
-        if done.returncode:
-            outcome.broken(f"caveat {' '.join(words)} ended with {done.returncode}: {done.stderr[-300:]}")

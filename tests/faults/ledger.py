@@ -11,8 +11,9 @@ from typing import Any
 from tests.faults.outcome import Outcome
 from tests.faults.service import Reply
 
-__all__ = ["HELD", "LEAVING", "WITHDRAWN", "Entry", "Ledger", "draft_of", "questions"]
+__all__ = ["HELD", "KINDS", "LEAVING", "WITHDRAWN", "Entry", "Ledger", "draft_of", "questions"]
 
+KINDS = ("url", "sha256", "fingerprint")
 HELD, LEAVING, WITHDRAWN = "held", "leaving", "withdrawn"
 _HALF_SET = [byte for byte in range(256) if byte.bit_count() == 4]
 _REFUSALS = {503: {"storage", "stale-index", "damaged-index"}, 507: {"storage-full"}}
@@ -46,13 +47,13 @@ class Entry:
 
     def any_key(self) -> dict[str, Any]:
         """Return a way to ask for one of its works."""
-        kinds = ("url", "sha256", "fingerprint") if self.works == 1 else ("sha256",)
+        kinds = KINDS if self.works == 1 else ("sha256",)
         return self.key(random.randrange(self.works), random.choice(kinds))
 
 
 def draft_of(entry: Entry) -> dict[str, Any]:
     """Return the body of its registration; many works at once are told by their SHA-256 only."""
-    kinds = ("url", "sha256", "fingerprint") if entry.works == 1 else ("sha256",)
+    kinds = KINDS if entry.works == 1 else ("sha256",)
     works = [
         {name: value for kind in kinds for name, value in entry.key(number, kind).items()}
         for number in range(entry.works)
@@ -92,6 +93,12 @@ class Ledger:
             free = entry.state == HELD
             entry.state = LEAVING if free else entry.state
         return free
+
+    def let_go(self) -> None:
+        """Forget the withdrawals that had no answer: they stand, or they do not."""
+        with self._lock:
+            for label in [label for label, entry in self.entries.items() if entry.state == LEAVING]:
+                del self.entries[label]
 
     def some(self, count: int) -> list[Entry]:
         """Return some acknowledged entries."""

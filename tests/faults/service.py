@@ -117,10 +117,12 @@ class Service:
     more: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=lambda: free_port())
     process: subprocess.Popen[bytes] | None = None
+    logged: Path | None = None
 
     @property
     def log(self) -> Path:
-        return self.place.folder.with_name(f"{self.place.folder.name}.log")
+        """Where the service's own words go: not on the disk that is taken away."""
+        return self.logged or self.place.folder.with_name(f"{self.place.folder.name}.log")
 
     @contextmanager
     def running(self) -> Iterator["Service"]:

@@ -8,30 +8,25 @@ then is checked, and the work is done again without a fault.
 import json
 import multiprocessing
 import re
-import shutil
 import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from registry.errors import CaveatError
 from registry.index_folder import IndexFolder
-from registry.log_folder import LogFolder
-from registry.note import open_note, parse_checkpoint
-from registry.publisher import fsck
-from registry.store import Store
-from registry.store import engine as engines
 from tests.faults.checking import check_log, check_rows
-from tests.faults.ledger import Entry, Ledger, draft_of, questions
+from tests.faults.ledger import Entry, Ledger, draft_of
 from tests.faults.outcome import CannotRunError, Outcome
+from tests.faults.places import ask_all, check_log_folder, copied, lodge, note_of
 from tests.faults.service import Place
-from tests.faults.victim import Told, done_at_once, done_in_turn, run
+from tests.faults.victim import Told, done_at_once, run
 
 __all__ = ["FAULTS", "strike_index", "strike_log", "strike_registration"]
 
@@ -60,8 +55,8 @@ class Struck:
 
 def strike_registration(folder: Path, faults: Sequence[str] = FAULTS, most: int = 0) -> Outcome:
     """Strike one registration at each of its calls, or at ``most`` of them spread over all."""
-    base, outcome, ledger = _base(folder / "base"), Outcome(), Ledger()
-    _lodge(base, ledger, 3)
+    base, outcome, ledger = Place.make(folder / "base"), Outcome(), Ledger()
+    lodge(base, ledger, 3)
 
     def check(place: Place, struck: Struck, body: bytes) -> None:
         entry = Entry.new()
@@ -74,7 +69,7 @@ def strike_registration(folder: Path, faults: Sequence[str] = FAULTS, most: int 
             check_rows(place, mine, outcome)
         if not entry.seq:
             outcome.broken("the same request was refused after the fault")
-        _ask_all(place, mine, outcome)
+        ask_all(place, mine, outcome)
 
     bodies = (json.dumps(draft_of(Entry.new())).encode() for _ in iter(int, 1))
     return _strike_all(Strikes(base, "register", faults, most), bodies, check, outcome)
@@ -84,20 +79,20 @@ def strike_log(folder: Path, faults: Sequence[str] = FAULTS, most: int = 0) -> O
     """Strike the publication of events: the first ones of a log, and others that finish a tile."""
     outcome = Outcome()
     for before, after in ((0, 3), (250, 10)):
-        base, ledger = _base(folder / f"base-{before}"), Ledger()
+        base, ledger = Place.make(folder / f"base-{before}"), Ledger()
         if before:
-            _lodge(base, ledger, before)
+            lodge(base, ledger, before)
             done_at_once("publish", base)
-        _lodge(base, ledger, after)
-        old = _note(base)
+        lodge(base, ledger, after)
+        old = note_of(base)
 
         def check(place: Place, struck: Struck, _: bytes, old: str = old) -> None:
-            notes = [old, _note(place)]
-            _check_log_folder(place, outcome, "after the fault")
+            notes = [old, note_of(place)]
+            check_log_folder(place, outcome, "after the fault")
             if done_at_once("publish", place)[0] != 200:
                 outcome.broken("the log could not be published after the fault")
-            _check_log_folder(place, outcome, "published again")
-            check_log(place, [note for note in [*notes, _note(place)] if note], outcome)
+            check_log_folder(place, outcome, "published again")
+            check_log(place, [note for note in [*notes, note_of(place)] if note], outcome)
 
         _strike_all(Strikes(base, "publish", faults, most), _nothing(), check, outcome)
         outcome.acknowledged += len(ledger.entries)
@@ -106,10 +101,10 @@ def strike_log(folder: Path, faults: Sequence[str] = FAULTS, most: int = 0) -> O
 
 def strike_index(folder: Path, faults: Sequence[str] = FAULTS, most: int = 0) -> Outcome:
     """Strike the making of an index file that takes an older one in."""
-    base, outcome, ledger = _base(folder / "base"), Outcome(), Ledger()
-    _lodge(base, ledger, 20)
+    base, outcome, ledger = Place.make(folder / "base"), Outcome(), Ledger()
+    lodge(base, ledger, 20)
     done_at_once("build", base)
-    _lodge(base, ledger, 20)
+    lodge(base, ledger, 20)
 
     def check(place: Place, struck: Struck, _: bytes) -> None:
         for built in (False, True):
@@ -121,7 +116,7 @@ def strike_index(folder: Path, faults: Sequence[str] = FAULTS, most: int = 0) ->
                     index.open(part)
             except CaveatError as error:
                 outcome.broken(f"an index file is neither whole nor absent: {error.message}")
-            _ask_all(place, ledger, outcome)
+            ask_all(place, ledger, outcome)
 
     _strike_all(Strikes(base, "build", faults, most), _nothing(), check, outcome)
     outcome.acknowledged = len(ledger.entries)
@@ -148,7 +143,7 @@ def _strike_all(
     outcome: Outcome,
 ) -> Outcome:
     trial = strikes.base.folder.with_name("trial")
-    dry = _struck(strikes.task, _copy(strikes.base, trial), next(bodies), "")
+    dry = _struck(strikes.task, copied(strikes.base, trial), next(bodies), "")
     points = _points(dry.trace, trial)
     if dry.told is None or dry.told[0] not in (200, 201) or not points:
         raise AssertionError(f"{strikes.task} without a fault: {dry.told}, {len(points)} calls")
@@ -157,7 +152,7 @@ def _strike_all(
     hit: Counter[str] = Counter()
     for fault in strikes.faults:
         for name, number in points[::step]:
-            place, body = _copy(strikes.base, trial), next(bodies)
+            place, body = copied(strikes.base, trial), next(bodies)
             struck = _struck(strikes.task, place, body, f"{name}:{fault}:when={number}")
             hit[name] += struck.was_hit
             if struck.told is not None and struck.told[0] not in _NAMED:
@@ -237,63 +232,6 @@ def _attached(victim: BaseProcess, trace: Path, inject: str) -> Iterator[None]:
             yield
         finally:
             victim.kill()
-
-
-# Places, and what is in them.
-
-
-def _base(folder: Path) -> Place:
-    return Place.make(folder)
-
-
-def _copy(base: Place, folder: Path) -> Place:
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(base.folder, folder)
-    return replace(base, folder=folder, url=engines.database_url(folder))
-
-
-def _lodge(place: Place, ledger: Ledger, count: int) -> None:
-    """Register ``count`` works in this process."""
-    entries = [Entry.new() for _ in range(count)]
-    bodies = [json.dumps(draft_of(entry)).encode() for entry in entries]
-    for entry, (status, data) in zip(entries, done_in_turn("register", place, bodies), strict=True):
-        if status != 201:
-            raise AssertionError(f"a registration without a fault was answered {status} {data!r}")
-        ledger.acknowledge(entry, json.loads(data))
-
-
-def _ask_all(place: Place, ledger: Ledger, outcome: Outcome) -> None:
-    """Ask a service that was just started for every entry, and for a stranger."""
-    entries = [*ledger.entries.values(), Entry.new()]
-    status, data = done_at_once("look up", place, json.dumps({"items": questions(entries)}).encode())
-    if status != 200:
-        outcome.broken(f"a look-up after the fault answered {status} {data[:200]!r}")
-        return
-    judge = Ledger()
-    judge.judge(json.loads(data), entries, ledger.top)
-    judge.add_to(outcome)
-
-
-def _note(place: Place) -> str:
-    return LogFolder(place.folder / "log").checkpoint() or ""
-
-
-def _check_log_folder(place: Place, outcome: Outcome, when: str) -> None:
-    """The published state, if there is one, is signed and all of its tiles are right."""
-    folder = LogFolder(place.folder / "log")
-    note, signer = folder.checkpoint(), folder.signer()
-    if note is None:
-        return
-    if signer is None:
-        outcome.broken(f"{when}: a checkpoint, and no key")
-        return
-    size = parse_checkpoint(open_note(note, [signer.verifier])[0]).size
-    store = Store.open(place.url)
-    try:
-        for wrong in fsck(store, folder, size):
-            outcome.broken(f"{when}: {wrong}")
-    finally:
-        store.close()
 
 
 def _nothing() -> Iterator[bytes]:

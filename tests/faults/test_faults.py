@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import kills, syscalls
+from tests.faults import answers, bodies, damage, disk, kills, syscalls
 from tests.faults.outcome import CannotRunError, Outcome
 from tests.faults.service import Place, end_all
 
@@ -43,3 +43,26 @@ def test_a_registration_is_whole_or_absent_whatever_call_fails(tmp_path: Path) -
 def test_the_log_and_the_index_are_whole_or_absent(tmp_path: Path, faults: tuple[str, ...]) -> None:
     kept(lambda: syscalls.strike_log(tmp_path / "log", faults, most=4))
     kept(lambda: syscalls.strike_index(tmp_path / "index", faults, most=4))
+
+
+@pytest.mark.parametrize("flip", [damage.flip_index, damage.flip_log])
+def test_one_bit_turned_on_the_disk_hides_nothing(
+    tmp_path: Path, flip: Callable[[Path, int], Outcome]
+) -> None:
+    kept(lambda: flip(tmp_path, 24))
+
+
+def test_a_full_disk_takes_nothing_and_gives_answers(tmp_path: Path) -> None:
+    kept(lambda: disk.full_disk(tmp_path, 1, 4))
+
+
+def test_bodies_that_break_on_their_way_leave_no_rows(tmp_path: Path) -> None:
+    kept(lambda: bodies.broken_bodies(Place.make(tmp_path / "registry"), 16))
+
+
+def test_a_registry_that_lies_gets_nothing_kept(tmp_path: Path) -> None:
+    kept(lambda: answers.lying_registry(tmp_path))
+
+
+def test_a_worker_that_stood_still_tells_nothing_stale(tmp_path: Path) -> None:
+    kept(lambda: kills.pauses(Place.make(tmp_path / "registry"), 5))

@@ -82,6 +82,8 @@ def _command(group: Callable[..., object], word: str) -> Callable[[Place, _Close
                 group([word], standalone_mode=False)
         except CaveatError as error:
             return 503, type(error).__name__.encode()
+        except SystemExit as end:
+            return 503, f"exit code {end.code}".encode()
         return 200, b""
 
     return lambda _place, _close: command
@@ -91,6 +93,7 @@ TASKS: dict[str, Callable[[Place, _Close], _Do]] = {
     "register": _post("/api/v1/reservations"),
     "look up": _post("/api/v1/lookup"),
     "publish": _command(log.main, "publish"),
+    "fsck": _command(log.main, "fsck"),
     "build": _command(db.main, "build-index"),
 }
 """What can be done to a place: each gives a function that does it, and may list what is to be closed."""

@@ -1,0 +1,157 @@
+"""Promises 7, 8, 9: a registry that answers short, out of order, twice or in part, and our client.
+
+A real registry stands behind the one that lies: it spoils the answers of the first on their way. What comes
+out of `caveat check` and `caveat filter` must be right, or nothing.
+"""
+
+import csv
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from registry.cli import main as caveat
+from registry.cli.common import FOUND, INCOMPLETE, USAGE
+from tests.faults.ledger import Entry, Ledger
+from tests.faults.outcome import Outcome
+from tests.faults.places import lodge
+from tests.faults.service import Place
+from tests.faults.victim import TASKS
+
+__all__ = ["lying_registry"]
+
+_Answer = dict[str, Any]
+
+
+def lying_registry(folder: Path) -> Outcome:
+    """Check and filter against every kind of lie."""
+    outcome, ledger = Outcome(), Ledger()
+    place = Place.make(folder / "registry")
+    lodge(place, ledger, 12)
+    reserved = {entry.key(0, "url")["url"] for entry in ledger.entries.values()}
+    free = {Entry.new().key(0, "url")["url"] for _ in range(12)}
+    table = folder / "table.csv"
+    table.write_text("url,caption\n" + "".join(f"{url},x\n" for url in sorted(reserved | free)))
+    with _serving(place) as registry:
+        for name in ("the truth", *_LIES):
+            registry.lie = name
+            kept = _filtered(table, folder / f"{name}.csv", registry.url)
+            code = _caveat("check", min(reserved), min(free), "--registry", registry.url)
+            outcome.injected += registry.told
+            registry.told = 0
+            outcome.lost += len(kept & reserved)
+            if name in ("the truth", "reordered"):
+                if kept != free or code != FOUND:
+                    outcome.broken(f"{name}: {len(kept)} of {len(free)} kept, check ended with {code}")
+            elif kept or code not in (INCOMPLETE, USAGE):
+                outcome.broken(f"{name}: {len(kept)} rows kept, check ended with {code}")
+    outcome.acknowledged = len(reserved)
+    return outcome
+
+
+# The lies: each spoils the answer to one look-up.
+
+
+def _preference(answer: _Answer, value: str | None) -> None:
+    for one in answer["results"]:
+        one["preference"] = value
+
+
+def _body(spoil: Callable[[_Answer], object]) -> Callable[[bytes], bytes]:
+    def spoilt(data: bytes) -> bytes:
+        answer = json.loads(data)
+        spoil(answer)
+        return json.dumps(answer).encode()
+
+    return spoilt
+
+
+_LIES: dict[str, Callable[[bytes], bytes]] = {
+    "short": _body(lambda a: a["results"].pop()),
+    "empty": _body(lambda a: a["results"].clear()),
+    "reordered": _body(lambda a: a["results"].reverse()),
+    "doubled": _body(lambda a: a["results"].append(a["results"][0])),
+    "doubled in place of another": _body(lambda a: a["results"].__setitem__(-1, a["results"][0])),
+    "of other ids": _body(lambda a: a["results"][0].update(id="999")),
+    "allowed against its statements": _body(lambda a: _preference(a, "allowed")),
+    "without preference": _body(lambda a: _preference(a, None)),
+    "without seq": _body(lambda a: a.pop("as_of_seq")),
+    "cut": lambda data: data[: len(data) // 2],
+    "cut on its way": lambda data: data,
+    "not JSON": lambda data: b"<html>busy</html>",
+    "keys twice": lambda data: data.replace(b'"results"', b'"results":[],"results"', 1),
+}
+
+
+@dataclass
+class _Registry:
+    """The one that lies: which lie, and how often it was told."""
+
+    url: str = ""
+    lie: str = "the truth"
+    told: int = 0
+
+
+@contextmanager
+def _serving(place: Place) -> Iterator[_Registry]:
+    registry, close = _Registry(), list[Callable[[], None]]()
+    ask = TASKS["look up"](place, close)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.0"
+
+        def do_GET(self) -> None:
+            self._answer(b'{"fingerprint_versions": [1], "max_items": 1000}', 200)
+
+        def do_POST(self) -> None:
+            status, data = ask(self.rfile.read(int(self.headers["Content-Length"])))
+            registry.told += registry.lie in _LIES
+            self._answer(_LIES.get(registry.lie, bytes)(data), status)
+
+        def _answer(self, data: bytes, status: int) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[: len(data) // 2] if registry.lie == "cut on its way" else data)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        registry.url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            yield registry
+        finally:
+            server.shutdown()
+            for one in close:
+                one()
+
+
+def _filtered(table: Path, output: Path, registry: str) -> set[str]:
+    """Filter the table; returns the addresses that were kept."""
+    _caveat("filter", str(table), str(output), "--registry", registry)
+    if not output.exists():
+        return set()
+    with output.open(newline="") as lines:
+        return {row["url"] for row in csv.DictReader(lines)}
+
+
+def _caveat(*words: str) -> int:
+    """Run the command line here, as its own entry point does; returns the exit code."""
+    before, sys.argv = sys.argv, ["caveat", *words]
+    try:
+        with open(os.devnull, "w") as quiet, redirect_stdout(quiet), redirect_stderr(quiet):
+            caveat()
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        sys.argv = before
+    return 0
