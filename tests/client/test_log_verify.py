@@ -67,7 +67,7 @@ class Place:
 def place(tmp_path: Path) -> Iterator[Callable[..., Place]]:
     with ExitStack() as stack:
 
-        def start(name: str, signer: Signer) -> Place:
+        def start(name: str, signer: Signer, *, with_log: bool = True) -> Place:
             data = tmp_path / name
             data.mkdir()
             store = Store.open(engines.database_url(data))
@@ -76,23 +76,15 @@ def place(tmp_path: Path) -> Iterator[Callable[..., Place]]:
             scopes = frozenset({"register", "lookup"})
             key = create_key(store, name="Ada", scopes=scopes, evidence_level=0, environment="test", at=0)
             LogFolder(data / "log").write_signer(signer)
-            return Place(_served(stack, data), data, key.secret, Caller(key.principal_id, scopes, 0), store)
+            words = ["--data", str(data)] if with_log else ["--database", engines.database_url(data)]
+            url = _served(stack, *words)
+            return Place(url, data, key.secret, Caller(key.principal_id, scopes, 0), store)
 
         yield start
 
 
-def _served(stack: ExitStack, data: Path) -> str:
-    command = [
-        sys.executable,
-        "-m",
-        "api.commands",
-        "serve",
-        "--threaded",
-        "--port",
-        "0",
-        "--data",
-        str(data),
-    ]
+def _served(stack: ExitStack, *words: str) -> str:
+    command = [sys.executable, "-m", "api.commands", "serve", "--threaded", "--port", "0", *words]
     environment = {**os.environ, "CAVEAT_STOP_WITH_PARENT": str(os.getpid())}
     server = stack.enter_context(
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
@@ -236,10 +228,26 @@ def test_a_damaged_state_or_key_ends_with_3(verify, registry, tmp_path, caveat):
     assert "not the key of a log" in verify(registry, "--log-key", "x").stderr
 
 
-def test_a_registry_without_a_log_is_an_error(verify, live):
+def test_a_log_that_was_never_published_is_an_error(verify, live):
     done = verify(live)
     assert done.returncode == 3
-    assert "shows no keys of its log" in done.stderr or "404" in done.stderr
+    assert "no checkpoint has been published yet" in done.stderr
+
+
+def test_where_no_log_is_published_nothing_is_waited_for_and_nothing_is_proven(caveat, verify, place, signer):
+    one = place("none", signer, with_log=False)
+    done = verify(one)
+    assert (done.returncode, "publishes no log" in done.stderr) == (3, True)
+    with one.client() as client:
+        id_ = client.register({"preferences": {"train": "reserved"}, "works": [{"sha256": "5f" * 32}]})["id"]
+    begun = time.monotonic()
+    exported = caveat("export", id_, "--registry", one.url, "--key", one.key, "--wait", "600")
+    assert time.monotonic() - begun < 60
+    assert exported.returncode == 2
+    assert "event 1 register is under no checkpoint yet" in exported.stderr
+    document = json.loads(exported.stdout)
+    assert (document["log_keys"], document["evidence"]["checkpoint"]) == (None, None)
+    assert [event.leaf.seq for event in check_document(document, []).pending] == [1]
 
 
 # -- export and evidence ------------------------------------------------------------------------
@@ -354,7 +362,9 @@ def test_whatever_is_changed_in_an_export_is_found(caveat, exported, signer):
     assert caveat("log", "verify", path).returncode == 3
 
 
-def test_what_is_not_published_yet_is_waited_for_and_then_said(caveat, command, registry, exported):
+def test_what_is_not_published_yet_is_waited_for_and_then_said(
+    caveat, command, registry, exported, signer, tmp_path
+):
     _, id_ = exported
     words = ("export", id_, "--registry", registry.url, "--key", registry.key)
     with registry.client() as client:
@@ -363,6 +373,11 @@ def test_what_is_not_published_yet_is_waited_for_and_then_said(caveat, command, 
     assert done.returncode == 2
     assert "event 10 works is under no checkpoint yet" in done.stderr
     assert len(json.loads(done.stdout)["works"]) == 1007
+    (tmp_path / "early.json").write_text(done.stdout)
+    early = caveat("log", "verify", "early.json", "--log-key", signer.verifier.text)
+    assert early.returncode == 2
+    assert "early.json: not all proven" in early.stdout
+    assert "event 10 works: said as shown, not proven yet" in early.stdout
     with command(*words, "--wait", 60) as waiting:
         time.sleep(2)
         registry.publish()
