@@ -12,7 +12,7 @@ from tlog_scales.tiles import leaf_hash
 from tlog_scales.tlog import Checkpoint
 from tlog_scales.writer import TilesWriter
 
-__all__ = ["checkpoint_of", "merkle_checks", "tiles_checks", "written_again"]
+__all__ = ["checkpoint_of", "merkle_checks", "peak_megabytes", "tiles_checks", "written_again"]
 
 
 def checkpoint_of(path: Path, key: str) -> Checkpoint:
