@@ -29,7 +29,7 @@ from registry.arrow import Column, pa
 from registry.errors import InputError
 from registry.index import Entries, place_of
 from registry.leaf import SALT_BYTES
-from registry.merkle import inclusion_proof, leaf_hash, root_of
+from registry.merkle import EMPTY_ROOT, inclusion_proof, leaf_hash, root_of
 from registry.pdq import HASH_BYTES
 
 __all__ = ["HEAD_BYTES", "ROW_COLUMNS", "Block", "Layout"]
@@ -138,15 +138,23 @@ class Block:
     @cached_property
     def commitments(self) -> list[bytes]:
         """The commitment to each work, 32 bytes, as :func:`registry.leaf.commit` makes it."""
+        sha256 = hashlib.sha256
         return [
-            hashlib.sha256(outer + hashlib.sha256(inner + text.encode()).digest()).digest()
+            sha256(outer + sha256(inner + text.encode()).digest()).digest()
             for inner, outer, text in zip(*self._keys(), self._texts(), strict=True)
         ]
 
     @cached_property
     def root(self) -> bytes:
         """The RFC 6962 root over the commitments: what the leaf of the part commits to."""
-        return root_of([leaf_hash(one) for one in self.commitments])
+        sha256 = hashlib.sha256
+        hashes = [sha256(b"\x00" + one).digest() for one in self.commitments]
+        while len(hashes) > 1:
+            # One without a neighbour moves up as it is: so the tree is split as RFC 6962 splits it.
+            last = hashes[len(hashes) & ~1 :]
+            pairs = zip(hashes[::2], hashes[1::2], strict=False)
+            hashes = [sha256(b"\x01" + left + right).digest() for left, right in pairs] + last
+        return hashes[0] if hashes else EMPTY_ROOT
 
     def proof(self, ordinal: int) -> list[bytes]:
         """Return the audit path from the commitment to a work to :attr:`root`.

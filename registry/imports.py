@@ -19,6 +19,7 @@ import base64
 import hashlib
 import json
 import secrets
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -124,6 +125,8 @@ class Importer:
         self._now = now
         self._calibration = calibration
         self._index = index
+        # Python runs one of them at a time anyway; look-ups beside them wait for one instead of for many.
+        self._taking_in = threading.Lock()
 
     def open(self, caller: Caller, namespace: str, draft: Draft) -> tuple[str, Verifier]:
         """Begin an import about which ``draft`` (without works and rules) will be said.
@@ -170,8 +173,10 @@ class Importer:
             known = _part_before(connection, caller, batch_id, number, sha256)
         if known is not None:
             return _stored(known, Block.load(bytes(known.blob)))
-        listing = read_listing(body.data, body.kind, min(body.most, PART_WORKS))
-        block = take_in(listing, secrets.token_bytes(SALT_BYTES * listing.rows), self._calibration)
+        with self._taking_in:
+            listing = read_listing(body.data, body.kind, min(body.most, PART_WORKS))
+            block = take_in(listing, secrets.token_bytes(SALT_BYTES * listing.rows), self._calibration)
+            root = block.root
         row = {
             "batch_id": batch_id,
             "number": number,
@@ -179,7 +184,6 @@ class Importer:
             "body_sha256": sha256,
             "blob": block.dump(),
         }
-        root = block.root
         try:
             with self._store.write() as tx:
                 known = _part_before(tx.connection, caller, batch_id, number, sha256)

@@ -27,6 +27,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from sqlalchemy import Row
 
+from registry.calibration import Calibration, radii_of_many
+from registry.canonical import canonical_urls
 from registry.errors import InputError, SegmentError, StaleIndexError
 from registry.fingerprint import REVIEW_RADIUS, STRICT_RADIUS
 from registry.index import Entries, FrozenIndex, Index, Place
@@ -234,6 +236,8 @@ def warm_up() -> None:
         index.near_phash(halves[:1], radius, MAX_NEAR)
     index.files(keys[:1])
     url_keys(["https://example.org/a.jpg"])
+    canonical_urls(["https://example.org/a.jpg"])
+    radii_of_many(words[:1], places[:1], Calibration(1, 0, words, places.astype(np.uint32)))
 
 
 @dataclass(frozen=True, slots=True)
