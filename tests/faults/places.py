@@ -5,9 +5,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from registry.fsck import fsck
 from registry.log_folder import LogFolder
 from registry.note import open_note, parse_checkpoint
-from registry.publisher import fsck
 from registry.store import Store
 from registry.store import engine as engines
 from tests.faults.ledger import Entry, Ledger, draft_of, questions

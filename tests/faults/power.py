@@ -20,10 +20,11 @@ from tests.faults.checking import check_everything, check_log, check_rows
 from tests.faults.ledger import Ledger
 from tests.faults.load import Load
 from tests.faults.outcome import CannotRunError, Outcome
-from tests.faults.places import check_log_folder, note_of
+from tests.faults.places import check_log_folder, lodge, note_of
 from tests.faults.service import Place, Service, caveat, end_all, until
+from tests.faults.victim import done_at_once
 
-__all__ = ["power_loss"]
+__all__ = ["power_loss", "power_loss_after"]
 
 _CUT, _TORN = ".cut", ".cut-torn"
 
@@ -86,9 +87,7 @@ def power_loss(folder: Path, cuts: int, seconds: float) -> Outcome:
     with mounted(folder) as disk:
         place = Place.make(disk.folder / "registry")
         # The operator's folder is as old as the machine; what lies in it is the registry's own affair.
-        descriptor = os.open(disk.folder, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        _sync(disk.folder)
         service = Service(place, logged=folder / "serve.log")
         for number in range(cuts):
             _one_cut(service, ledger, disk, (_CUT, _TORN)[number % 2], seconds)
@@ -105,6 +104,35 @@ def power_loss(folder: Path, cuts: int, seconds: float) -> Outcome:
         "keeps some of the pages that were not synced"
     )
     return outcome
+
+
+def power_loss_after(folder: Path) -> Outcome:
+    """Cut the power once a new log was published: first with its folder synced by chance, then without."""
+    outcome, ledger = Outcome(), Ledger()
+    for synced in (True, False):
+        work = folder / f"synced-{synced}"
+        work.mkdir()
+        with mounted(work) as disk:
+            place = Place.make(disk.folder / "registry")
+            lodge(place, ledger, 3)
+            done_at_once("publish", place)
+            ledger.checkpoints.add(note_of(place))
+            for one in (disk.folder, place.folder)[: 1 + synced]:
+                _sync(one)
+            disk.cut(_CUT)
+            disk.unmount()
+            disk.mount()
+            outcome.injected += 1
+            _check_disk(place, ledger, outcome)
+        outcome.acknowledged += len(ledger.entries)
+        ledger = Ledger()
+    return outcome
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
 
 
 def _one_cut(service: Service, ledger: Ledger, disk: Disk, how: str, seconds: float) -> None:

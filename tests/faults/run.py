@@ -76,6 +76,7 @@ FAULTS = (
     Fault("2 11", "each call of publishing the log", lambda r: syscalls.strike_log(r.folder())),
     Fault("2 12", "each call of an index file", lambda r: syscalls.strike_index(r.folder())),
     Fault("3 11", "power lost under load", lambda r: power.power_loss(r.folder(), 6, 1.0)),
+    Fault("3 11", "power lost after a publication", lambda r: power.power_loss_after(r.folder())),
     Fault(
         "3 5",
         "PostgreSQL crashes under load",
