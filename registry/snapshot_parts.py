@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from registry.index import Entries, RowKeys
 from registry.snapshot.arrays import array_chunks, rows_of
 from registry.snapshot.bloom import bloom_bits
-from registry.snapshot.deriving import sorted_keys
+from registry.snapshot.deriving import in_order
 from registry.snapshot.records import record_arrays, record_line, ref_of
 from registry.snapshot_folder import Draft, Span
 from registry.snapshot_tables import RuleTable, WorkTable, rfc3339
@@ -33,15 +33,17 @@ def write_part(connection: Connection, draft: Draft, span: Span, seq: int) -> _K
         [Entries.of([]), *_entries(connection, (span.after, span.upto, seq), works, rules)]
     )
     said: dict[str, Mapping[str, NDArray[Any]]] = {
-        "rules": sorted_keys(entries.rule_keys, entries.rule_places),
-        "files": sorted_keys(entries.file_keys, entries.file_places),
-        "pdq": {
-            "words": entries.pdq,
-            "radii": entries.pdq_radii,
-            "windows": entries.pdq_windows,
-            "refs": entries.pdq_places,
-        },
-        "phash": {"words": entries.phash, "refs": entries.phash_places},
+        "rules": in_order({"keys": entries.rule_keys, "refs": entries.rule_places}),
+        "files": in_order({"keys": entries.file_keys, "refs": entries.file_places}),
+        "pdq": in_order(
+            {
+                "words": entries.pdq,
+                "radii": entries.pdq_radii,
+                "windows": entries.pdq_windows,
+                "refs": entries.pdq_places,
+            }
+        ),
+        "phash": in_order({"words": entries.phash, "refs": entries.phash_places}),
         "records": record_arrays(_lines(connection, span, seq)),
     }
     for kind, arrays in said.items():
@@ -79,10 +81,7 @@ class Filter:
 def _entries(
     connection: Connection, at: tuple[int, int, int], works: WorkTable, rules: RuleTable
 ) -> Iterator[Entries]:
-    """Yield the keys of all works and rules of a span, and add each to its table.
-
-    What else brings works, such as the parts of imports, belongs into this loop: rows with the same columns.
-    """
+    """Yield the keys of all works and rules of a span, and add each to its table."""
     for rows in snapshot_rows.works_between(connection, *at):
         works.add(rows)
         yield Entries.of(

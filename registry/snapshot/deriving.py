@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from registry.snapshot.manifest import FileEntry
 
-__all__ = ["DERIVED", "covering", "derived", "sorted_keys"]
+__all__ = ["DERIVED", "covering", "derived", "in_order"]
 
 DERIVED = ("keys", "pictures")
 """The folders whose files can be made so."""
@@ -46,10 +46,16 @@ def derived(parts: Sequence[_Arrays], live: NDArray[np.int64]) -> dict[str, NDAr
     at = np.minimum(np.searchsorted(live, refs), max(len(live) - 1, 0))
     kept = live[at] == refs if len(live) else np.zeros(len(refs), np.bool_)
     left = {name: array[kept] for name, array in joined.items()}
-    return sorted_keys(left["keys"], left["refs"]) if "keys" in left else left
+    return in_order(left)
 
 
-def sorted_keys(keys: NDArray[np.uint64], refs: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a file of keys: sorted, and the records of one key sorted too."""
-    order = np.lexsort((refs, keys[:, 1], keys[:, 0]))
-    return {"keys": keys[order], "refs": refs[order]}
+def in_order(arrays: _Arrays) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file in their one order: keys by key, hashes by record, then by all the rest.
+
+    So the same rows make the same file, whatever order they came in.
+    """
+    first = "keys" if "keys" in arrays else "refs"
+    columns = [arrays[first], *(array for name, array in arrays.items() if name != first)]
+    flat = [column for array in columns for column in (array.T if array.ndim > 1 else [array])]
+    order = np.lexsort(flat[::-1])
+    return {name: array[order] for name, array in arrays.items()}
