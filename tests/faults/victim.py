@@ -5,6 +5,7 @@ became of its work before it closes anything: an acknowledgement counts from the
 """
 
 import hashlib
+import io
 import logging
 import os
 from collections.abc import Callable, Iterable
@@ -77,13 +78,14 @@ def _post(path: str) -> Callable[[Place, _Close], _Do]:
 
 def _command(group: Callable[..., object], word: str) -> Callable[[Place, _Close], _Do]:
     def command(_body: bytes) -> Told:
+        said = io.StringIO()
         try:
-            with open(os.devnull, "w") as quiet, redirect_stdout(quiet), redirect_stderr(quiet):
+            with redirect_stdout(said), redirect_stderr(said):
                 group([word], standalone_mode=False)
         except CaveatError as error:
-            return 503, type(error).__name__.encode()
+            return 503, f"{type(error).__name__}: {error.message}".encode()
         except SystemExit as end:
-            return 503, f"exit code {end.code}".encode()
+            return 503, f"exit code {end.code}: {said.getvalue()}".encode()
         return 200, b""
 
     return lambda _place, _close: command
