@@ -4,6 +4,7 @@
     checkpoint       the last signed state
     keys             the public keys that sign, a line each, the current one first
     key/private      their private halves, readable by the owner alone
+    key/next         a private key that is being announced, while that lasts
     key/signed       size and root of the last state that was ever signed: kept apart, so that an older copy
                      of the rest is noticed
 
@@ -15,7 +16,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from registry.disk import only_writer, sync_folder, write_file
-from registry.errors import ProofError, StorageError
+from registry.errors import LogError, ProofError, StorageError
 from registry.note import Checkpoint, Signer, Verifier, format_checkpoint, parse_checkpoint
 from registry.tiles import Tile, tile_path
 
@@ -38,6 +39,17 @@ class LogFolder:
             return (self.path / tile_path(tile)).read_bytes()
         except OSError as error:
             raise ProofError(f"{tile_path(tile)}: cannot be read: {error.strerror}") from error
+
+    def widths(self, tile: Tile) -> list[int]:
+        """Return how many hashes or leaves the partial files of this tile hold, narrowest first."""
+        whole = self.path / tile_path(Tile(tile.level, tile.index))
+        partial = whole.with_name(f"{whole.name}.p")
+        try:
+            return sorted(int(path.name) for path in partial.iterdir() if path.name.isdecimal())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StorageError(f"the log's folder {partial} cannot be read: {error}") from error
 
     def write_tiles(self, tiles: Iterable[tuple[Tile, bytes]]) -> None:
         """Write tiles, and let them last through a loss of power. Raises :class:`StorageError`."""
@@ -85,6 +97,26 @@ class LogFolder:
     def write_signer(self, signer: Signer) -> None:
         """Keep a key as the only one."""
         self.write_signers([signer])
+
+    def next_signer(self) -> Signer:
+        """Return the key that is to come, made if there is none: it is kept before it is announced."""
+        text = _read(self.path / "key" / "next")
+        if text is not None:
+            return Signer.parse(text.removesuffix("\n"))
+        current = self.signer()
+        if current is None:
+            raise LogError("the log has no key yet", hint="caveat log publish makes one.")
+        signer = Signer.new(current.name)
+        write_file(self.path / "key" / "next", _lines([signer.text]), mode=0o600)
+        sync_folder(self.path / "key")
+        return signer
+
+    def adopt_next_signer(self) -> None:
+        """Let the key that was to come be the current one."""
+        if (new := self.next_signer()) not in (known := self.signers()):
+            self.write_signers([new, *known])
+        (self.path / "key" / "next").unlink(missing_ok=True)
+        sync_folder(self.path / "key")
 
     def write_signers(self, signers: Sequence[Signer]) -> None:
         """Keep the private keys for the owner's eyes alone, and their public halves for all."""

@@ -8,21 +8,16 @@ set back to an older copy has fewer events than were signed, or others: nothing 
 Source: C2SP tlog-checkpoint.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from registry.errors import LogError, ProofError
-from registry.leaf import Leaf, parse_leaf
+from registry.errors import LogError
 from registry.log_folder import LogFolder
-from registry.merkle import leaf_hash, root_of
 from registry.note import Checkpoint, Signer, format_checkpoint, open_note, parse_checkpoint, sign_note
-from registry.store import Store, events, payloads
-from registry.store.replaying import commitment_of
-from registry.tiles import ENTRIES, HASHES_A_TILE, Tile, pack_entries, tile_path, tiles_between
+from registry.store import Store
 from registry.tiling import Tiling
 
-__all__ = ["Publisher", "check_rows", "fsck"]
+__all__ = ["Publisher"]
 
 _EVENTS_AT_ONCE = 65_536
 _ROWS_AT_ONCE = 1_000
@@ -76,62 +71,3 @@ class Publisher:
     @property
     def _signers(self) -> list[Signer]:
         return [self.signer, *self.retiring]
-
-
-def fsck(store: Store, folder: LogFolder, size: int) -> Iterator[str]:
-    """Make every tile of the first ``size`` leaves anew from the events; yield what is wrong with each."""
-    hashes: list[bytes] = []
-    for begin in range(0, size, _EVENTS_AT_ONCE):
-        end = min(begin + _EVENTS_AT_ONCE, size)
-        with store.read() as connection:
-            leaves = events.leaves_between(connection, begin, end)
-        for at in range(0, len(leaves), HASHES_A_TILE):
-            part = leaves[at : at + HASHES_A_TILE]
-            tile = Tile(ENTRIES, (begin + at) // HASHES_A_TILE, len(part))
-            yield from _different(folder, tile, pack_entries(part))
-        hashes += [leaf_hash(leaf) for leaf in leaves]
-    for tile in tiles_between(0, size):
-        if tile.level and tile.index == 0:
-            hashes = [
-                root_of(hashes[at : at + HASHES_A_TILE])
-                for at in range(0, len(hashes) // HASHES_A_TILE * HASHES_A_TILE, HASHES_A_TILE)
-            ]
-        begin = tile.index * HASHES_A_TILE
-        yield from _different(folder, tile, b"".join(hashes[begin : begin + tile.width]))
-
-
-def check_rows(store: Store) -> Iterator[str]:
-    """Hold the rows of every event to what its leaf commits to, and its end to the event that ended it.
-
-    Yields what is wrong: a row that was changed, added or deleted behind the registrar's back.
-    """
-    head = store.head()
-    for begin in range(0, head, _ROWS_AT_ONCE):
-        with store.read() as connection:
-            rows = events.between(connection, begin, min(begin + _ROWS_AT_ONCE, head))
-            said = payloads.payloads_of(connection, [row.seq for row in rows])
-        for row in rows:
-            leaf = parse_leaf(bytes(row.leaf))
-            if (leaf.seq, leaf.op, leaf.record) != (row.seq, row.op, row.record):
-                yield f"event {row.seq}: is not the one of its leaf"
-            elif row.seq in said and not _committed(leaf, bytes(row.salt), said[row.seq]):
-                yield f"event {row.seq}: its rows are not what its leaf commits to"
-    with store.read() as connection:
-        yield from payloads.misplaced(connection)
-
-
-def _committed(leaf: Leaf, salt: bytes, payload: Mapping[str, Any]) -> bool:
-    try:
-        return commitment_of(leaf, salt, payload) == leaf.commitment
-    except ProofError:
-        return False
-
-
-def _different(folder: LogFolder, tile: Tile, wanted: bytes) -> Iterator[str]:
-    try:
-        found = folder.read_tile(tile)
-    except ProofError as error:
-        yield error.message
-        return
-    if found != wanted:
-        yield f"{tile_path(tile)}: is not what the events make it"

@@ -51,7 +51,7 @@ class Tiling:
         except ProofError as error:
             raise LogError(
                 f"the first {last.size} events are not those that were signed",
-                hint="Another database, or a changed one, was put in its place; restore the right one.",
+                hint="caveat log fsck says whether a file of the log is damaged, or the database changed.",
             ) from error
 
     def _reader(self, size: int) -> TileReader:

@@ -10,9 +10,10 @@ import click
 from api.commands.common import DATA, DATABASE, existing, follow, read_settings
 from api.settings import Settings
 from registry.errors import ConflictError, LogError, NotFoundError, SettingsError
+from registry.fsck import check_rows, fsck, repair
 from registry.log_folder import LogFolder
 from registry.note import Signer, open_note, parse_checkpoint
-from registry.publisher import Publisher, check_rows, fsck
+from registry.publisher import Publisher
 from registry.registrar import Registrar
 from registry.store import Store
 from registry.store.mirrored import mirrored
@@ -59,18 +60,23 @@ def log_publish(data: Path | None, database: str | None, go_on: bool) -> None:
 @log.command("fsck")
 @DATA
 @DATABASE
-def log_fsck(data: Path | None, database: str | None) -> None:
+@click.option("--repair", "mend", is_flag=True, help="Write damaged and missing files of the log anew.")
+def log_fsck(data: Path | None, database: str | None, mend: bool) -> None:
     """Make every file of the log anew, and hold every row to what its event committed to.
 
-    Exit code 2 when a file differs, or a row was changed, added or deleted behind the registry's back.
+    Exit code 2 when a file differs, or a row was changed, added or deleted behind the registry's back. With
+    --repair the files are mended, if the events are those that were signed; rows never are.
     """
     settings = read_settings(data, database)
     folder, store = _log_folder(settings), existing(settings)
     note = folder.checkpoint()
     if note is None:
         raise LogError("nothing has been published yet", hint="caveat log publish does that.")
-    keys = [one.verifier for one in folder.signers()]
-    state = parse_checkpoint(open_note(note, keys)[0])
+    state = parse_checkpoint(open_note(note, folder.verifiers())[0])
+    if mend:
+        with folder.writing():
+            for name in repair(store, folder, state):
+                click.echo(f"{name}: written anew")
     wrong = [*fsck(store, folder, state.size), *check_rows(store)]
     for one in wrong:
         click.echo(one)
@@ -102,10 +108,10 @@ def log_key_rotate(data: Path | None, database: str | None) -> None:
     settings = read_settings(data, database)
     folder, store = _log_folder(settings), _own(settings)
     with folder.writing():
-        old = _keys(folder)
-        new = Signer.new(old[0].name)
-        folder.write_signers([new, *old])
+        new = folder.next_signer()
+        # A key that is announced and not there would be worse than one that is announced twice.
         seq = _registrar(store).announce_key("key", new.verifier.text)
+        folder.adopt_next_signer()
     click.echo(f"event {seq} announces {new.verifier.text}")
 
 
@@ -126,6 +132,8 @@ def log_key_revoke(data: Path | None, database: str | None, key: str) -> None:
             raise ConflictError(
                 "this is the key that signs the log now", hint="Run caveat log key rotate first."
             )
+        # Who knows the old key only must find the new one under a checkpoint that the old one signed too.
+        _publisher(settings, store, folder).publish()
         seq = _registrar(store).announce_key("revoke-key", found[0].verifier.text)
         folder.write_signers([one for one in keys if one is not found[0]])
     click.echo(f"event {seq} revokes {found[0].verifier.text}")

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from registry.log_folder import LogFolder
 from registry.merkle import leaf_hash
 from registry.note import Signer, open_note, parse_checkpoint
 from registry.publisher import Publisher
+from registry.registrar import Registrar
 from registry.store import Store
 
 DRAFT = {"preferences": {"train": "reserved"}, "works": [{"url": "https://a.test/1.jpg"}]}
@@ -166,8 +168,11 @@ def test_the_service_publishes_by_itself_and_a_reader_of_others_follows(
     assert "is not what the events make it" in broken.stdout
 
 
-def test_a_key_is_rotated_and_the_old_one_revoked(database_url: str, tmp_path: Path) -> None:
-    def log(*command: str, code: int = 0) -> str:
+@pytest.fixture
+def log(database_url: str, tmp_path: Path) -> Callable[..., str]:
+    """Run an operator command on the log; returns what it told."""
+
+    def run(*command: str, code: int = 0) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "api.commands", *command, "--database", database_url],
             env={**os.environ, "CAVEAT_LOG": str(tmp_path / "log"), "CAVEAT_LOG_ORIGIN": "log.example"},
@@ -178,6 +183,10 @@ def test_a_key_is_rotated_and_the_old_one_revoked(database_url: str, tmp_path: P
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr
 
+    return run
+
+
+def test_a_key_is_rotated_and_the_old_one_revoked(log: Callable[..., str], tmp_path: Path) -> None:
     folder = LogFolder(tmp_path / "log")
     log("db", "init")
     assert "no key yet" in log("log", "key", "rotate", code=3)
@@ -199,3 +208,62 @@ def test_a_key_is_rotated_and_the_old_one_revoked(database_url: str, tmp_path: P
         open_note(folder.checkpoint(), [old])
     assert "sound: 2 events" in log("log", "fsck")
     assert "no key" in log("log", "key", "revoke", old.text, code=3)
+
+
+def test_rotated_and_revoked_at_once_the_log_goes_on(
+    log: Callable[..., str], store: Store, tmp_path: Path
+) -> None:
+    folder = LogFolder(tmp_path / "log")
+    log("log", "publish")
+    old = folder.verifiers()[0]
+    log("log", "key", "rotate")
+    log("log", "key", "revoke", old.text)
+    # The announcement stands under a checkpoint that the old key signed too.
+    checkpoint, signed = open_note(folder.checkpoint() or "", [old, folder.verifiers()[0]])
+    assert (parse_checkpoint(checkpoint).size, signed[1]) == (1, old)
+    assert "sound: 1 events" in log("log", "fsck")
+    log("log", "publish")
+    assert "sound: 2 events" in log("log", "fsck")
+    with pytest.raises(ProofError):
+        open_note(folder.checkpoint() or "", [old])
+
+
+def test_a_fall_while_a_key_is_announced_is_made_good(log: Callable[..., str], tmp_path: Path) -> None:
+    folder = LogFolder(tmp_path / "log")
+    log("db", "init")
+    log("log", "publish")
+    new = folder.next_signer()
+    assert folder.next_signer() == new
+    assert new not in folder.signers()
+    log("log", "key", "rotate")
+    assert folder.signer() == new
+    assert not (folder.path / "key" / "next").exists()
+
+
+def test_damaged_files_are_mended_and_a_changed_database_is_not_covered_up(
+    log: Callable[..., str], store: Store, tmp_path: Path, make_key: Callable[..., Any]
+) -> None:
+    registrar = Registrar(store, lambda: datetime(2026, 11, 21, tzinfo=UTC))
+    for count in (1, 300):
+        for _ in range(count):
+            registrar.announce_key("key", Signer.new("log.example").verifier.text)
+        log("log", "publish")
+    folder = tmp_path / "log"
+    before = {path: path.read_bytes() for path in (folder / "tile").rglob("*") if path.is_file()}
+    assert folder / "tile/0/000.p/1" in before
+    for path, data in before.items():
+        path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    (folder / "tile/entries/001.p/45").unlink()
+    told = log("log", "fsck", code=2)
+    assert f"{len(before)} findings" in told
+    assert "tile/0/000.p/1: is not what the events make it" in told
+    told = log("log", "fsck", "--repair")
+    assert told.count("written anew") == len(before)
+    assert "sound: 301 events" in told
+    assert {path: path.read_bytes() for path in before} == before
+    with store.administer() as connection:
+        connection.exec_driver_sql(
+            "UPDATE event SET leaf = (SELECT leaf FROM event WHERE seq = 2) WHERE seq = 3"
+        )
+    assert "not those that were signed" in log("log", "fsck", "--repair", code=3)
+    assert {path: path.read_bytes() for path in before} == before

@@ -24,7 +24,7 @@ from registry.keys import key_bytes
 from registry.migrations import migrate
 from registry.preference import Preference, Use
 from registry.registrar import Caller, Change, Draft, Registrar, WorkDraft
-from registry.store import Store
+from registry.store import Store, principals
 from registry.store.engine import database_url as embedded
 from registry.store.sql import table_of
 from registry.tables import Event, Head, ReservationVersion, UrlRuleRow, Work
@@ -418,7 +418,7 @@ class TestOtherDatabases:
         caller = Caller("somebody", frozenset({"register", "domain:*"}))
         registrar = Registrar(other, lambda: datetime(2026, 11, 21, 12, tzinfo=UTC))
         with other.administer() as connection:
-            connection.exec_driver_sql("INSERT INTO principal (id, name, created_at) VALUES ('somebody', '', 0)")
+            principals.add_principal(connection, {"id": "somebody", "name": "", "created_at": 0})
         for number, count in enumerate((40, 12, 3)):
             registrar.register(caller, draft_of(count, number + 100))
         moved = Builder(other, builder.folder)

@@ -22,6 +22,7 @@ from registry.errors import (
     SettingsError,
     StaleIndexError,
 )
+from registry.fsck import check_rows, fsck
 from registry.import_claim import Claim, digest_of, statement_of
 from registry.imports import Importer, PartBody
 from registry.leaf import format_leaf, parse_leaf, plain
@@ -32,7 +33,7 @@ from registry.migrations import migrate
 from registry.mirror import Mirror, pin_upstream, require_fresh
 from registry.note import Signer, sign_note
 from registry.preference import Preference, State, Use
-from registry.publisher import Publisher, check_rows, fsck
+from registry.publisher import Publisher
 from registry.registrar import Caller, Change, Draft, Registrar, WorkDraft
 from registry.store import Store, events, payloads, principals
 from registry.store import engine as engines

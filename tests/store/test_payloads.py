@@ -8,11 +8,11 @@ from sqlalchemy import delete, func, insert, select, update
 
 from registry.builder import Builder
 from registry.errors import NotFoundError, StaleIndexError
+from registry.fsck import check_rows
 from registry.index_folder import IndexFolder
 from registry.leaf import commit, parse_leaf
 from registry.lookup import Lookup, Question
 from registry.preference import Preference, Use
-from registry.publisher import check_rows
 from registry.registrar import Caller, Change, Draft, Registrar, WorkDraft
 from registry.store import Store, payloads
 from registry.store.sql import table_of

@@ -16,11 +16,12 @@ from tlog_scales.reader import TilesReader
 from tlog_scales.signing import Vkey
 
 from registry.errors import LogError, ProofError, StorageError
+from registry.fsck import fsck
 from registry.log_folder import LogFolder
 from registry.merkle import inclusion_proof, leaf_hash, require_inclusion, root_of
 from registry.note import Checkpoint, Signer, open_note, parse_checkpoint
 from registry.preference import Preference, Use
-from registry.publisher import Publisher, fsck
+from registry.publisher import Publisher
 from registry.registrar import Draft, Registrar, WorkDraft
 from registry.store import Store, events
 from registry.store.sql import table_of

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from registry.fsck import fsck
 from registry.log_folder import LogFolder
-from registry.publisher import fsck
 from registry.store import Store
 from registry.tiles import ENTRIES, HASHES_A_TILE, Tile, tile_path, tiles_between
 

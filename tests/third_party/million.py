@@ -29,9 +29,9 @@ import go_check
 import others
 from published import Published
 
+from registry.fsck import fsck
 from registry.log_folder import LogFolder
 from registry.note import Signer
-from registry.publisher import fsck
 
 STEPS = (1, 255, 256, 257, 1_000, 65_536, 65_793, 500_000)
 PROOFS = 2_000
