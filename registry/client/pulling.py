@@ -139,17 +139,17 @@ def _checked(folder: Path, note: str, log_key: str | None) -> Manifest:
     if pinned is not None and (folder / "manifest").exists():
         with contextlib.suppress(ProofError, SnapshotError):  # One that is damaged is replaced.
             here = open_manifest(read_note(folder / "manifest"), pinned)
-            if manifest.seq < here.seq or manifest.built_at < here.built_at:
-                return _refuse_older(manifest, here)
+            _require_newer(manifest, here)
     return manifest
 
 
-def _refuse_older(manifest: Manifest, here: Manifest) -> Manifest:
-    raise RegistryAnswerError(
-        f"the registry's latest snapshot is as of event {manifest.seq}, and the one here of {here.seq}: "
-        "it would take back what was said since",
-        hint="Ask the operator; an older copy may have been put in its place.",
-    )
+def _require_newer(manifest: Manifest, here: Manifest) -> None:
+    if manifest.seq < here.seq:
+        raise RegistryAnswerError(
+            f"the registry's latest snapshot is as of event {manifest.seq}, and the one here of {here.seq}: "
+            "it would take back what was said since",
+            hint="Ask the operator; an older copy may have been put in its place.",
+        )
 
 
 def _pinned(folder: Path) -> Verifier | None:
