@@ -16,12 +16,13 @@ from registry.cli.common import (
     progress_bar,
     registries,
 )
-from registry.client.export import Checked, check_document
+from registry.client.export import Checked, check_document, events_after
 from registry.client.http import RegistryClient
 from registry.client.log import Found, Trust, origin_of, read_entries, require_beginning
 from registry.client.log_memory import LogMemory, look, visit
 from registry.errors import InputError, ProofError
 from registry.jsontext import strict_json
+from registry.leaf import Leaf
 from registry.note import Checkpoint, Verifier
 from registry.tiles import TileReader
 
@@ -72,7 +73,7 @@ def verify(
     the one that you give, or the one kept from the first time.
 
     EVIDENCE files, as `caveat export` writes them, are checked by what is kept, and nobody is asked; with
-    --registry they are held against the log as it is now, too.
+    --registry they are held against the log as it is now, too; with --full that they leave nothing out.
 
     \b
       caveat log verify --registry https://registry.example
@@ -127,19 +128,33 @@ def _visit(
 ) -> dict[str, Any]:
     """Check a registry's log, and that the documents' checkpoints are its beginnings; return the account."""
     seen = look(client)
+    records = [document.get("evidence", document).get("record") for document in documents]
+    leaves: list[Leaf] = []
+
+    def notice(leaf: Leaf) -> None:
+        if leaf.record in records:
+            leaves.append(leaf)
 
     def read_all(found: Found) -> None:
         with progress_bar("reading entries", found.checkpoint.size) as bar:
-            read_entries(found.checkpoint, seen.fetch, bar.advance)
+            read_entries(found.checkpoint, seen.fetch, bar.advance, notice)
 
     found, path = visit(seen, memory, given, read_all if full else lambda _: None)
     reader = TileReader(found.checkpoint.size, seen.fetch)
+    later: list[Leaf] = []
     for document in documents:
-        earlier = check_document(document, found.kept.keys).checkpoint
-        if earlier is not None:
-            _require_in(earlier, found.checkpoint, reader)
+        checked = check_document(document, found.kept.keys)
+        if checked.checkpoint is not None:
+            _require_in(checked.checkpoint, found.checkpoint, reader)
+        later += events_after(checked, leaves, found.checkpoint.size) if full else []
+    return _account(client.url, found, path, full=full) | {
+        "later": [{"record": leaf.record, "seq": leaf.seq, "op": leaf.op} for leaf in later]
+    }
+
+
+def _account(registry: str, found: Found, path: Path, *, full: bool) -> dict[str, Any]:
     return {
-        "registry": client.url,
+        "registry": registry,
         "origin": found.checkpoint.origin,
         "size": found.checkpoint.size,
         "root": found.checkpoint.root.hex(),
@@ -156,7 +171,7 @@ def _require_in(earlier: Checkpoint, now: Checkpoint, reader: TileReader) -> Non
     if earlier.size > now.size:
         raise ProofError(
             f"the evidence is under a checkpoint of {earlier.size:,} events, and the log shows {now.size:,}",
-            hint="Show both to others, and ask the operator.",
+            hint="If this is a mirror, ask again once it has caught up. If not, show both to others.",
         )
     require_beginning(earlier, now, reader)
 
@@ -166,14 +181,13 @@ def _read(path: Path) -> dict[str, Any]:
         document = strict_json(path.read_bytes())
     except InputError as error:
         raise InputError(f"{path}: {error.message}", hint=error.hint) from error
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or not isinstance(document.get("evidence", document), dict):
         raise InputError(f"{path}: neither an export nor evidence")
     return document
 
 
 def _checked(path: Path, document: dict[str, Any], memory: LogMemory, given: Verifier | None) -> Checked:
-    evidence = document.get("evidence", document)
-    note = evidence.get("checkpoint") if isinstance(evidence, dict) else None
+    note = document.get("evidence", document).get("checkpoint")
     keys = keys_of(memory, origin_of(note), given) if isinstance(note, str) else ()
     if isinstance(note, str) and not keys:
         raise ProofError(
@@ -205,6 +219,8 @@ def _tell(wire: dict[str, Any]) -> None:
         click.echo(f"  goes on from the {counted(wire['before'], 'event')} kept before")
     if wire["full"]:
         click.echo("  every entry was read, and they make this root")
+    for event in wire["later"]:
+        click.echo(f"  has more of {event['record']} than its document: event {event['seq']:,} {event['op']}")
     if wire["announced"] is not None:
         click.echo(f"  signed by a new key, which the log announces: {wire['announced']}")
     if wire["trust"] == Trust.FIRST:

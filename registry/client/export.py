@@ -18,10 +18,11 @@ from registry.client.http import RegistryClient
 from registry.errors import ProofError, RegistryRefusedError
 from registry.evidence import Proven, check_evidence
 from registry.fingerprint import unpack_windows
+from registry.leaf import Leaf
 from registry.note import Checkpoint, Verifier
 from registry.urls import RuleKind, UrlRule
 
-__all__ = ["Checked", "check_document", "fetch_export"]
+__all__ = ["Checked", "check_document", "events_after", "fetch_export"]
 
 _VERSION = 1
 _PAUSE = 1.0
@@ -79,12 +80,39 @@ def check_document(document: Mapping[str, Any], keys: Sequence[Verifier]) -> Che
     if not isinstance(evidence, Mapping):
         raise ProofError("neither an export nor evidence")
     checkpoint, events = check_evidence(evidence, keys)
+    if not events:
+        raise ProofError("evidence of no event: it proves nothing")
+    if not all(f"{event.leaf.record}{event.leaf.op}".isprintable() for event in events):
+        raise ProofError("an event of a record, or of a kind, that no registry has")
     if whole:
         try:
             _require_borne_out(document, events)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise ProofError(f"not an export of this kind: {error!r}") from error
     return Checked(evidence["record"], checkpoint, events)
+
+
+def events_after(checked: Checked, leaves: Sequence[Leaf], size: int) -> list[Leaf]:
+    """Return the events that the log has of the record and the document has not: later ones.
+
+    ``leaves`` are those of the record in the log of ``size`` events. Evidence alone cannot show that nothing
+    was left out, a withdrawal for example. Raises :class:`ProofError` for a document that leaves out what its
+    own checkpoint covers, or has an event that is not the log's.
+    """
+    covered = 0 if checked.checkpoint is None else checked.checkpoint.size
+    shown = {event.leaf.seq for event in checked.events}
+    for event in checked.pending:
+        if event.leaf.seq <= size and event.leaf not in leaves:
+            raise ProofError(f"event {event.leaf.seq} of {checked.record} is not the one of the log")
+    missing = [leaf for leaf in leaves if leaf.record == checked.record and leaf.seq not in shown]
+    for leaf in missing:
+        if leaf.seq <= covered:
+            raise ProofError(
+                f"the document leaves out event {leaf.seq} ({leaf.op}) of {checked.record}, "
+                "which its checkpoint covers",
+                hint="Somebody took it out. Ask for the whole of it.",
+            )
+    return missing
 
 
 def _log_keys(client: RegistryClient) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from registry.errors import LogError, ProofError
 from registry.evidence import check_evidence
-from registry.leaf import parse_leaf
+from registry.leaf import Leaf, parse_leaf
 from registry.merkle import HashReader, consistency_proof, leaf_hash, require_consistency, root_hash, root_of
 from registry.note import Checkpoint, Verifier, open_note, parse_checkpoint
 from registry.tiles import ENTRIES, HASHES_A_TILE, Tile, TileReader, tile_path, unpack_entries
@@ -114,6 +114,8 @@ def known_keys(document: Mapping[str, Any]) -> list[Verifier]:
     keys = document.get("keys")
     if not isinstance(keys, list) or not keys or not all(isinstance(one, str) for one in keys):
         raise ProofError("the registry shows no keys of its log")
+    if not all(one.isprintable() for one in keys):
+        raise ProofError(f"not the keys of a log: {keys!r:.200}")
     return [Verifier.parse(one) for one in keys]
 
 
@@ -172,13 +174,17 @@ _SHOW = "The log takes back what it signed. Show both checkpoints to others, and
 
 
 def read_entries(
-    checkpoint: Checkpoint, fetch: Callable[[Tile], bytes], progress: Callable[[int], None] = lambda _: None
+    checkpoint: Checkpoint,
+    fetch: Callable[[Tile], bytes],
+    progress: Callable[[int], None] = lambda _: None,
+    each: Callable[[Leaf], None] = lambda _: None,
 ) -> None:
     """Read every entry of the log, and make its root from them alone.
 
-    ``progress`` is told how many were read. Raises :class:`ProofError` that names the event.
+    ``progress`` is told how many were read, ``each`` is given every one; it holds once this returns. Raises
+    :class:`ProofError` that names the event.
     """
-    root = root_of(_leaf_hashes(checkpoint.size, fetch, progress))
+    root = root_of(_leaf_hashes(checkpoint.size, fetch, progress, each))
     if root != checkpoint.root:
         raise ProofError(
             f"the {checkpoint.size:,} entries of {checkpoint.origin} do not make the root of its checkpoint",
@@ -187,17 +193,22 @@ def read_entries(
 
 
 def _leaf_hashes(
-    size: int, fetch: Callable[[Tile], bytes], progress: Callable[[int], None]
+    size: int,
+    fetch: Callable[[Tile], bytes],
+    progress: Callable[[int], None],
+    each: Callable[[Leaf], None],
 ) -> Iterator[bytes]:
     for begin in range(0, size, HASHES_A_TILE):
         tile = Tile(ENTRIES, begin // HASHES_A_TILE, min(HASHES_A_TILE, size - begin))
         leaves = unpack_entries(fetch(tile))
         if len(leaves) != tile.width:
             raise ProofError(f"{tile_path(tile)}: {len(leaves)} entries instead of {tile.width}")
-        for seq, leaf in enumerate(leaves, begin + 1):
-            if (said := parse_leaf(leaf).seq) != seq:
-                raise ProofError(f"event {seq}: its place in the log has the entry of event {said}")
-            yield leaf_hash(leaf)
+        for seq, data in enumerate(leaves, begin + 1):
+            leaf = parse_leaf(data)
+            if leaf.seq != seq:
+                raise ProofError(f"event {seq}: its place in the log has the entry of event {leaf.seq}")
+            each(leaf)
+            yield leaf_hash(data)
         progress(len(leaves))
 
 

@@ -56,7 +56,7 @@ class LogMemory:
         path = self.place(origin)
         kept = _read(path)
         if kept is not None and kept.origin != origin:
-            raise LogError(f"{path} keeps the log {kept.origin}, and this one is {origin}", hint=_OTHER)
+            raise LogError(f"{path} keeps the log {kept.origin}, and this one is {origin!r}", hint=_OTHER)
         return kept
 
     def require_same(self, registry: str, origin: str) -> None:
@@ -65,7 +65,7 @@ class LogMemory:
             kept = _read(path)
             if kept is not None and registry in kept.registries and kept.origin != origin:
                 raise LogError(
-                    f"the log of {registry} is called {origin} now; it was {kept.origin}, kept in {path}",
+                    f"the log of {registry} is called {origin!r} now; it was {kept.origin}, kept in {path}",
                     hint=_OTHER,
                 )
 

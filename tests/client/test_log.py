@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from registry.client.export import check_document
 from registry.client.log import Kept, NotYetError, Seen, Trust, check_log, read_entries, require_beginning
 from registry.client.log_memory import LogMemory, visit
 from registry.errors import CaveatError, LogError, ProofError
@@ -201,6 +202,10 @@ SEEN_WRONG: dict[str, tuple[Callable[[Seen], Seen], str]] = {
     "no keys": (lambda s: replace(s, keys={}), "shows no keys"),
     "an empty list of keys": (lambda s: replace(s, keys={"keys": []}), "shows no keys"),
     "a key that is none": (lambda s: replace(s, keys={"keys": ["x"]}), "not the key of a log"),
+    "a key that speaks to the terminal": (
+        lambda s: replace(s, keys={"keys": [Signer.new("\x1b[2J").verifier.text]}),
+        "not the keys of a log",
+    ),
 }
 
 
@@ -310,6 +315,39 @@ def test_an_announcement_in_a_fork_is_a_contradiction():
 def test_the_key_of_another_log_is_refused():
     with pytest.raises(CaveatError):
         check_log(Log().grow(3).seen(), None, of_seed(1, "other.example").verifier)
+
+
+# -- documents of evidence ----------------------------------------------------------------------
+
+
+def evidence(record: str = "k1", op: str = "register") -> dict[str, Any]:
+    payload = {"n": "k1"}
+    leaf = format_leaf(Leaf(1, op, record, commit(SALT, payload))).decode()
+    event = {"seq": 1, "op": op, "at": 0, "leaf": leaf, "salt": SALT.hex(), "payload": payload, "proof": None}
+    return {"record": record, "checkpoint": None, "events": [event]}
+
+
+NO_EVIDENCE: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "of no event": evidence() | {"events": []},
+    "of no record": evidence() | {"record": ["k1"], "events": []},
+    "a number for a checkpoint": evidence() | {"checkpoint": 7},
+    "a record that speaks to the terminal": evidence("\x1b[2J"),
+    "an event that speaks to the terminal": evidence(op="\x1b[2J"),
+    "inside: nothing": {"evidence": {}},
+    "inside: a list": {"evidence": []},
+    "inside, and no reservation": {"v": 1, "evidence": evidence()},
+}
+
+
+def test_evidence_that_no_checkpoint_covers_is_pending():
+    assert [event.leaf.seq for event in check_document(evidence(), []).pending] == [1]
+
+
+@pytest.mark.parametrize("document", NO_EVIDENCE.values(), ids=NO_EVIDENCE)
+def test_what_is_no_evidence_is_refused(document):
+    with pytest.raises(ProofError):
+        check_document(document, [A.verifier])
 
 
 # -- what is remembered -------------------------------------------------------------------------
@@ -438,7 +476,7 @@ def test_a_log_of_another_name_at_the_same_address_is_no_first_time(memory):
     visit(Log().grow(4).seen(), memory, None)
     other = of_seed(9, "log.example/after-4")
     log = Log([other]).grow(6)
-    with pytest.raises(LogError, match=r"is called log\.example/after-4 now; it was log\.example"):
+    with pytest.raises(LogError, match=r"is called 'log\.example/after-4' now; it was log\.example"):
         visit(log.seen(), memory, None)
     found, path = visit(log.seen(), memory, other.verifier)
     assert (found.trust, path.name) == (Trust.GIVEN, "log.example%2Fafter-4.json")
@@ -447,7 +485,9 @@ def test_a_log_of_another_name_at_the_same_address_is_no_first_time(memory):
 def test_one_file_keeps_one_log(tmp_path):
     memory = LogMemory(tmp_path, tmp_path / "mine.state")
     visit(Log().grow(4).seen(), memory, None)
-    with pytest.raises(LogError, match=r"mine\.state keeps the log log\.example"):
+    with pytest.raises(
+        LogError, match=r"mine\.state keeps the log log\.example, and this one is 'other\.example'"
+    ):
         visit(Log([of_seed(9, "other.example")]).grow(6).seen(), memory, None)
 
 

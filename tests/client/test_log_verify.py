@@ -17,8 +17,9 @@ import pytest
 
 from api.keys import create_key
 from registry.client import RegistryClient
-from registry.client.export import check_document
+from registry.client.export import check_document, events_after
 from registry.errors import ProofError
+from registry.leaf import Leaf, format_leaf
 from registry.log_folder import LogFolder
 from registry.migrations import migrate
 from registry.note import Signer
@@ -315,6 +316,53 @@ def test_evidence_of_a_fork_is_held_against_the_log(verify, registry, place, sig
     done = verify(other, path, "--state", "other.json")
     assert done.returncode == 3
     assert "forked" in done.stderr
+
+
+def test_with_full_a_document_that_leaves_something_out_is_found(
+    verify, caveat, registry, exported, tmp_path
+):
+    """Evidence shows that events are there; that there are no others, the whole log shows."""
+    path, id_ = exported
+    at = ("--registry", registry.url, "--key", registry.key)
+    assert caveat("withdraw", id_, *at).returncode == 0
+    registry.publish()
+    older = verify(registry, path, "--full", "--output", "json")
+    assert older.returncode == 0
+    assert json.loads(older.stdout)["logs"][0]["later"] == [{"record": id_, "seq": 10, "op": "withdraw"}]
+    assert "has more of" in verify(registry, path, "--full").stdout
+    assert caveat("export", id_, "--to", "new.json", *at).returncode == 0
+    evidence = json.loads((tmp_path / "new.json").read_text())["evidence"]
+    del evidence["events"][-1]
+    (tmp_path / "cut.json").write_text(json.dumps(evidence))
+    assert verify(registry, "cut.json").returncode == 0
+    done = verify(registry, "cut.json", "--full")
+    assert done.returncode == 3
+    assert f"the document leaves out event 10 (withdraw) of {id_}" in done.stderr
+
+
+def test_an_event_that_is_not_the_log_s_is_found_once_the_log_is_read(exported, signer):
+    """One that no checkpoint covers can say anything, until the log has its place."""
+    document = json.loads(exported[0].read_text())["evidence"]
+    whole = check_document(document, [signer.verifier])
+    leaves = [event.leaf for event in whole.events]
+    assert events_after(whole, leaves, 9) == []
+    said = json.loads(document["events"][1]["leaf"])
+    forged = format_leaf(Leaf(10, said["op"], said["record"], bytes(32))).decode()
+    event = {
+        "seq": 10,
+        "op": said["op"],
+        "at": 0,
+        "leaf": forged,
+        "salt": None,
+        "payload": None,
+        "proof": None,
+    }
+    document["events"].append(event)
+    pending = check_document(document, [signer.verifier])
+    assert [event.leaf.seq for event in pending.pending] == [10]
+    assert events_after(pending, leaves, 9) == []
+    with pytest.raises(ProofError, match=r"event 10 of \w+ is not the one of the log"):
+        events_after(pending, leaves, 10)
 
 
 TAMPERED: dict[str, Callable[[dict[str, Any]], Any]] = {
