@@ -35,7 +35,7 @@ from registry.index import Entries, FrozenIndex, Index, Place
 from registry.index_folder import IndexFolder, Part
 from registry.matching import MAX_NEAR, SCOPES, Found, Question, find
 from registry.preference import Match, Preference, Scope, State, Statement, Use
-from registry.store import Store, imports, index_rows, reservations
+from registry.store import Store, imported_works, imports, index_rows, reservations
 from registry.urlkeys import url_keys
 
 __all__ = ["MAX_NEAR", "Answer", "Lookup", "Question", "warm_up"]
@@ -263,7 +263,7 @@ class _Said:
                 by_place[row.from_seq, row.ordinal, is_rule]: row
                 for is_rule, some in (
                     (False, single),
-                    (False, imports.works_at(connection, sorted(others), seq)),
+                    (False, imported_works.works_at(connection, sorted(others), seq)),
                     (True, reservations.rules_at(connection, rules, seq)),
                 )
                 for row in some

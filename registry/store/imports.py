@@ -6,22 +6,20 @@ empty once the import was rolled back or erased; then there are no works in it.
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Connection,
-    LargeBinary,
     Row,
     Select,
     delete,
     func,
     insert,
     select,
-    tuple_,
     update,
 )
 
-from registry.blocks import HEAD_BYTES, Block, Layout
+from registry.blocks import Block
 from registry.store import Transaction
 from registry.store.sql import table_of
 from registry.tables import Event, ImportBatch, ImportPart, ReservationVersion, WithdrawnWork
@@ -31,7 +29,6 @@ __all__ = [
     "OPEN",
     "OPS",
     "ROLLED_BACK",
-    "ImportedWork",
     "PartEvent",
     "add_batch",
     "batch_of",
@@ -54,7 +51,6 @@ __all__ = [
     "sizes_of",
     "withdraw",
     "withdrawn_of",
-    "works_at",
 ]
 
 _BATCH, _PART, _WITHDRAWN = (table_of(one) for one in (ImportBatch, ImportPart, WithdrawnWork))
@@ -66,26 +62,9 @@ OPEN, COMPLETE, ROLLED_BACK = "open", "complete", "rolled-back"
 """States of an import; one that was withdrawn stays complete."""
 OPS = ("import", "rollback", "withdraw-works")
 """What happens to an import beside its parts, each a leaf that commits to a payload."""
-_MANY = 500
-"""Rows named in one statement."""
 _BLOCKS = 4
 """Blocks held at once where many are read."""
-_PIECE = (
-    f"SELECT asked.number, substr({_PART.c.blob.name}, asked.at, asked.size)"  # noqa: S608 - no one else's text
-    f" FROM asked JOIN {_PART.name} ON {_PART.name}.{_PART.c.seq.name} = asked.seq"
-)
 _HOLDS = func.length(_PART.c.blob) > 0
-_T = TypeVar("_T")
-
-
-class ImportedWork(NamedTuple):
-    """A work in a part, with the names that the rows of single works have; ``sha256`` zeros if none."""
-
-    from_seq: int
-    ordinal: int
-    reservation_id: str
-    title: str
-    sha256: bytes
 
 
 class PartEvent(NamedTuple):
@@ -270,67 +249,6 @@ def _completed(after: int, upto: int, beyond: int) -> Select[Any]:
     return select(_PART.c.seq).select_from(joined).where(visible, _PART.c.seq > beyond, _HOLDS)
 
 
-def works_at(connection: Connection, places: Sequence[tuple[int, int]], seq: int) -> Sequence[ImportedWork]:
-    """Return the works at these (event, ordinal) that hold at event ``seq``.
-
-    Only the few bytes that each needs are read, not its block.
-    """
-    gone = _gone(connection, places, seq)
-    held = [place for place in places if place[0] <= seq and place not in gone]
-    parts = _layouts(connection, sorted({place[0] for place in held}))
-    found = [(at, ordinal) for at, ordinal in held if at in parts and ordinal < parts[at][1].works]
-    hashes = _pieces(connection, [(at, *parts[at][1].sha256(ordinal)) for at, ordinal in found])
-    ends = _pieces(connection, [(at, *parts[at][1].title_ends(ordinal)) for at, ordinal in found])
-    titles = _pieces(
-        connection, [(at, *parts[at][1].title(end)) for (at, _), end in zip(found, ends, strict=True)]
-    )
-    return [
-        ImportedWork(at, ordinal, parts[at][0], title.decode(), sha256)
-        for (at, ordinal), sha256, title in zip(found, hashes, titles, strict=True)
-    ]
-
-
-def _gone(connection: Connection, places: Sequence[tuple[int, int]], seq: int) -> set[tuple[int, int]]:
-    """Return which of these (event, ordinal) were withdrawn alone by event ``seq``."""
-    gone: set[tuple[int, int]] = set()
-    for some in _portions(places):
-        here = tuple_(_WITHDRAWN.c.from_seq, _WITHDRAWN.c.ordinal).in_(some)
-        wanted = select(_WITHDRAWN.c.from_seq, _WITHDRAWN.c.ordinal).where(here, _WITHDRAWN.c.to_seq <= seq)
-        gone |= {(row.from_seq, row.ordinal) for row in connection.execute(wanted)}
-    return gone
-
-
-def _layouts(connection: Connection, seqs: Sequence[int]) -> dict[int, tuple[str, Layout]]:
-    """Return the import and the layout of each part of ``seqs`` that has works."""
-    found = {}
-    for some in _portions(seqs):
-        head = func.substr(_PART.c.blob, 1, HEAD_BYTES, type_=LargeBinary)
-        wanted = select(_PART.c.seq, _PART.c.batch_id, _PART.c.works, head).where(
-            _PART.c.seq.in_(some), _HOLDS
-        )
-        for seq, batch_id, works, data in connection.execute(wanted):
-            found[seq] = batch_id, Layout.of(bytes(data), works)
-    return found
-
-
-def _pieces(connection: Connection, wanted: Sequence[tuple[int, int, int]]) -> list[bytes]:
-    """Return the bytes at each (event, place, length) of the blocks."""
-    found = [b""] * len(wanted)
-    asked = [(number, *one) for number, one in enumerate(wanted) if one[2]]
-    for some in _portions(asked):
-        # Numbers of our own stand in the text: to compile a parameter for each takes longer than the reading.
-        rows = ", ".join(f"({number:d}, {seq:d}, {at + 1:d}, {size:d})" for number, seq, at, size in some)
-        asking = f"WITH asked (number, seq, at, size) AS (VALUES {rows}) " + _PIECE
-        for number, data in connection.exec_driver_sql(asking):
-            found[number] = bytes(data)
-    return found
-
-
 def _streamed(connection: Connection, wanted: Select[Any]) -> Iterator[Any]:
     with connection.execution_options(yield_per=_BLOCKS).execute(wanted) as rows:
         yield from rows
-
-
-def _portions(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for at in range(0, len(items), _MANY):
-        yield items[at : at + _MANY]

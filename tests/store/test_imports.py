@@ -166,6 +166,11 @@ class TestVisibility:
         answer = Lookup(store).ask([*asked(1, 2), Question(sha256=bytes(32))])
         assert [[s.match.kind for s in said] for said in answer.statements] == [["url"], ["sha256"], []]
 
+    def test_many_works_of_many_parts_are_told_apart(self, store: Store, partner: Partner) -> None:
+        one = partner.imported(range(300), range(300, 600), range(600, 900))
+        numbers = random.Random(1).sample(range(900), 700)
+        assert found(Lookup(store), *numbers) == [both_of(one, number) for number in numbers]
+
     def test_half_a_hash_is_not_enough(self, store: Store, partner: Partner) -> None:
         partner.imported([7])
         other = file(7)[:16] + b"\1" * 16

@@ -54,6 +54,9 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('seq'),
     sa.UniqueConstraint('batch_id', 'number')
     )
+    if op.get_bind().dialect.name == 'postgresql':
+        # Single works are read out of a blob; from a compressed one that would take all that lies before.
+        op.execute('ALTER TABLE import_part ALTER COLUMN blob SET STORAGE EXTERNAL')
     op.add_column('event', sa.Column('erased_by', sa.BigInteger(), nullable=True))
     op.create_index(op.f('ix_event_record'), 'event', ['record'], unique=False)
     op.create_index(op.f('ix_event_erased_by'), 'event', ['erased_by'], unique=False)
