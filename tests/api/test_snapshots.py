@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from flask.testing import FlaskClient
 
+from api.commands.snapshot import snapshot
+from registry.errors import CaveatError
 from registry.log_folder import LogFolder
 from registry.note import Signer
 from registry.preference import Preference, Use
@@ -196,3 +199,25 @@ def test_a_snapshot_whose_files_are_gone_answers_404(
     entry = next(one for one in build().manifest.files if one.tier == "filter")
     shutil.rmtree(tmp_path / "snapshots" / "1" / "filter")
     assert web.get(f"{HERE}/latest/filter/{entry.name}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"CAVEAT_LOG": "log"}, "no folder for the snapshots is named"),
+        ({"CAVEAT_SNAPSHOTS": "snapshots"}, "no folder for the log is named"),
+        ({"CAVEAT_LOG": "log", "CAVEAT_SNAPSHOTS": "snapshots"}, "nothing has been published yet"),
+        ({"CAVEAT_SNAPSHOT_KEEP": "0"}, "CAVEAT_SNAPSHOT_KEEP"),
+    ],
+    ids=["snapshots", "log", "unpublished", "keep"],
+)
+def test_a_build_without_what_it_needs_says_so(
+    store: Store, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(snapshot, ["build", "--database", database_url])
+    assert isinstance(done.exception, CaveatError)
+    assert told in done.exception.message
+    assert not (tmp_path / "snapshots").exists() or not list((tmp_path / "snapshots").iterdir())
