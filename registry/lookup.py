@@ -146,8 +146,9 @@ class Lookup:
 
         Without them its works are read from the database, which takes longer.
         """
-        if self._folder is None or self._folder.version() == self._version:
+        if self._folder is None:
             return reading
+        # Also while another thread is at it: that one may come too late for millions of works.
         with self._store.read() as connection:
             if not imports.is_completed(connection, reading.reached.seq, head, reading.base):
                 return reading

@@ -7,18 +7,19 @@ A look-up needs the SHA-256 and the title of a work, a few bytes at known places
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, LargeBinary, func, literal_column, select, tuple_
 
-from registry.blocks import HEAD_BYTES, Layout
+from registry.blocks import HEAD_BYTES, Block, Layout
 from registry.errors import StorageError
+from registry.store.imports import withdrawn_of
 from registry.store.sql import table_of
 from registry.tables import ImportPart, WithdrawnWork
 
-__all__ = ["ImportedWork", "works_at"]
+__all__ = ["ImportedWork", "ListedWork", "works_at", "works_of"]
 
 _PART, _WITHDRAWN = table_of(ImportPart), table_of(WithdrawnWork)
 _MANY = 500
@@ -41,6 +42,17 @@ class ImportedWork(NamedTuple):
     sha256: bytes
 
 
+class ListedWork(NamedTuple):
+    """A work of an import with the names that the rows of single works have."""
+
+    from_seq: int
+    ordinal: int
+    title: str
+    url: str | None
+    sha256: bytes | None
+    packed: bytes | None
+
+
 def works_at(connection: Connection, places: Sequence[tuple[int, int]], seq: int) -> Sequence[ImportedWork]:
     """Return the works at these (event, ordinal) that hold at event ``seq``.
 
@@ -50,6 +62,26 @@ def works_at(connection: Connection, places: Sequence[tuple[int, int]], seq: int
     held = sorted(place for place in places if place[0] <= seq and place not in gone)
     read = _read_in_sqlite if connection.dialect.name == "sqlite" else _read_in_pieces
     return list(read(connection, held))
+
+
+def works_of(connection: Connection, batch_id: str, after: tuple[int, int], limit: int) -> list[ListedWork]:
+    """Return up to ``limit`` works of an import that hold and come after (event, ordinal) ``after``."""
+    gone = withdrawn_of(connection, batch_id)
+    wanted = select(_PART.c.seq, _PART.c.blob).where(_PART.c.batch_id == batch_id, _HOLDS)
+    wanted = wanted.where(_PART.c.seq >= after[0]).order_by(_PART.c.seq)
+    found: list[ListedWork] = []
+    with connection.execution_options(yield_per=1).execute(wanted) as parts:
+        for seq, blob in parts:
+            block = Block.load(bytes(blob))
+            begin = after[1] + 1 if seq == after[0] else 0
+            held = (at for at in range(begin, len(block)) if (seq, at) not in gone)
+            for ordinal in islice(held, limit - len(found)):
+                row = block.row(ordinal)
+                keys = (row["title"], row["url"], row["sha256"], row["packed"])
+                found.append(ListedWork(seq, ordinal, *keys))
+            if len(found) == limit:
+                break
+    return found
 
 
 def _read_in_pieces(connection: Connection, held: Sequence[tuple[int, int]]) -> Iterator[ImportedWork]:

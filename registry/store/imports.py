@@ -35,6 +35,7 @@ __all__ = [
     "blocks_between",
     "blocks_completed",
     "count_between",
+    "count_of",
     "destroy_blobs",
     "erase",
     "forget_beyond",
@@ -217,6 +218,12 @@ def count_between(connection: Connection, after: int, upto: int) -> int:
     counted = select(func.coalesce(func.sum(_PART.c.works), 0))
     counted = counted.where(_PART.c.seq > after, _PART.c.seq <= upto, _HOLDS)
     return int(connection.execute(counted).scalar_one())
+
+
+def count_of(connection: Connection, batch_id: str) -> int:
+    """Return how many works of an import there are, less those that were withdrawn alone."""
+    counted = select(func.coalesce(func.sum(_PART.c.works), 0)).where(_PART.c.batch_id == batch_id, _HOLDS)
+    return int(connection.execute(counted).scalar_one()) - len(withdrawn_of(connection, batch_id))
 
 
 def blocks_between(connection: Connection, after: int, upto: int) -> Iterator[tuple[int, Block]]:

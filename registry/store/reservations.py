@@ -19,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from registry.store import Transaction
+from registry.store import Transaction, imported_works, imports
 from registry.store.sql import table_of
 from registry.tables import ReservationVersion, UrlRuleRow, Work
 
@@ -91,20 +91,25 @@ def owned_by(connection: Connection, principal_id: str, after: int, limit: int) 
 
 
 def count_works(connection: Connection, reservation_id: str) -> int:
-    """Return how many works a reservation has now."""
+    """Return how many works a reservation has now, those of an import among them."""
     counted = select(func.count()).select_from(WORK)
     counted = counted.where(WORK.c.reservation_id == reservation_id, WORK.c.to_seq.is_(None))
-    return int(connection.execute(counted).scalar_one())
+    return int(connection.execute(counted).scalar_one()) + imports.count_of(connection, reservation_id)
 
 
 def works_of(
     connection: Connection, reservation_id: str, after: tuple[int, int], limit: int
-) -> Sequence[Row[Any]]:
-    """Return up to ``limit`` works of a reservation that come after (event, ordinal) ``after``."""
+) -> Sequence[Any]:
+    """Return up to ``limit`` works of a reservation that come after (event, ordinal) ``after``.
+
+    Those of an import come first: single ones can be added once it is complete.
+    """
+    imported = imported_works.works_of(connection, reservation_id, after, limit)
     seq, ordinal = after
     later = or_(WORK.c.from_seq > seq, (WORK.c.from_seq == seq) & (WORK.c.ordinal > ordinal))
     wanted = select(WORK).where(WORK.c.reservation_id == reservation_id, WORK.c.to_seq.is_(None), later)
-    return connection.execute(wanted.order_by(WORK.c.from_seq, WORK.c.ordinal).limit(limit)).all()
+    wanted = wanted.order_by(WORK.c.from_seq, WORK.c.ordinal).limit(limit - len(imported))
+    return [*imported, *connection.execute(wanted)]
 
 
 def rules_of(connection: Connection, reservation_id: str) -> Sequence[Row[Any]]:

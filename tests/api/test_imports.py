@@ -25,7 +25,7 @@ from registry.errors import InputError, NotFoundError
 from registry.import_claim import Claim, digest_of, statement_of
 from registry.listing import CSV, NDJSON, PARQUET
 from registry.note import Signer, sign_note
-from registry.store import Store, principals
+from registry.store import Store, imports, principals
 
 BEGIN = {"namespace": "acme", "preferences": {"genai-train": "reserved"}, "label": "Acme"}
 SIGNER = Signer.new("acme.example")
@@ -105,6 +105,40 @@ def test_a_whole_import(client: FlaskClient, headers: dict[str, str], begun: str
     back = client.delete(path, headers=headers)
     assert back.get_json() == {"id": begun, "seq": 5, "state": "withdrawn", "parts": 2, "works": 4}
     assert looked_up(client, 10, 20) == ["unknown", "unknown"]
+    assert client.get(path, headers=headers).get_json()["state"] == "withdrawn"
+
+
+def test_the_reservation_of_an_import_shows_its_works_page_by_page(
+    client: FlaskClient, begun: str, store: Store, headers: dict[str, str], make_key: Callable[..., Any]
+) -> None:
+    path, shas = f"/api/v1/imports/{begun}", []
+    for part, numbers in ((1, range(700)), (2, range(700, 1_500))):
+        data = lines(*map(work, numbers))
+        answer = client.put(f"{path}/parts/{part}", data=data, content_type=NDJSON, headers=headers)
+        shas.append(answer.get_json()["sha256"])
+    assert (
+        client.post(f"{path}/complete", json=claim_of(begun, shas, 1_500), headers=headers).status_code == 200
+    )
+    gone = {"works": [{"part": 2, "ordinal": 0}]}
+    assert client.post(f"{path}/withdraw", json=gone, headers=headers).status_code == 200
+    with store.read() as connection:
+        owner = imports.batch_of(connection, begun).principal_id  # type: ignore[union-attr]
+    options: dict[str, Any] = {"evidence_level": 0, "environment": "test", "at": 0, "principal_id": owner}
+    key = create_key(store, name="", scopes=frozenset({"register"}), **options)
+    own = {"Authorization": f"API {key.secret}"}
+    more = {"works": [work(9_999)]}
+    assert client.post(f"/api/v1/reservations/{begun}/works", json=more, headers=own).status_code == 201
+    assert client.get(f"/api/v1/reservations/{begun}", headers=own).get_json()["works"] == 1_500
+    seen: list[dict[str, Any]] = []
+    after: str | None = "0.-1"
+    while after is not None:
+        page = client.get(f"/api/v1/reservations/{begun}/works?after={after}", headers=own).get_json()
+        seen, after = seen + page["works"], page["next"]
+    wanted = [*range(700), *range(701, 1_500), 9_999]
+    assert [(one["title"], one["url"], one["sha256"]) for one in seen] == [
+        tuple(work(number).values()) for number in wanted
+    ]
+    assert client.delete(f"/api/v1/reservations/{begun}", headers=own).status_code == 200
     assert client.get(path, headers=headers).get_json()["state"] == "withdrawn"
 
 

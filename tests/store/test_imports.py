@@ -437,6 +437,8 @@ class TestTakingBack:
             assert found(asking, 1, seq=5) == [both_of(one, 1)]
         assert leaves(store)[:5] == before
         assert one.importer.show(one.caller, one.id)["withdrawn"] == 3
+        with store.read() as connection:
+            assert reservations.count_works(connection, one.id) == 1
 
     @pytest.mark.parametrize("place", [(3, 0), (1, 2), (1, -1), (0, 0)], ids=str)
     def test_a_work_that_is_not_there_cannot_go(
