@@ -13,21 +13,12 @@ from registry.merkle import leaf_hash, root_of
 from registry.note import Checkpoint
 from registry.store import Store, events, payloads
 from registry.store.replaying import commitment_of
-from registry.tiles import (
-    ENTRIES,
-    HASHES_A_TILE,
-    Tile,
-    pack_entries,
-    tile_path,
-    tiles_between,
-    unpack_entries,
-)
+from registry.tiles import ENTRIES, HASHES_A_TILE, Tile, beginning, pack_entries, tile_path, tiles_between
 
 __all__ = ["check_rows", "fsck", "repair"]
 
 _EVENTS_AT_ONCE = 65_536
 _ROWS_AT_ONCE = 1_000
-_HASH_BYTES = 32
 
 
 def fsck(store: Store, folder: LogFolder, size: int) -> Iterator[str]:
@@ -122,8 +113,5 @@ def _with_outgrown(folder: LogFolder, tile: Tile, data: bytes) -> Iterator[tuple
     yield tile, data
     for width in folder.widths(tile):
         if width < tile.width:
-            begins = Tile(tile.level, tile.index, width)
-            if tile.level == ENTRIES:
-                yield begins, pack_entries(unpack_entries(data)[:width])
-            else:
-                yield begins, data[: width * _HASH_BYTES]
+            narrower = Tile(tile.level, tile.index, width)
+            yield narrower, beginning(narrower, data)

@@ -11,14 +11,15 @@
 Files appear whole or not at all: written under another name, synced, renamed.
 """
 
+import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from registry.disk import only_writer, sync_folder, write_file
+from registry.disk import disk_errors, only_writer, sync_folder, write_file
 from registry.errors import LogError, ProofError, StorageError
 from registry.note import Checkpoint, Signer, Verifier, format_checkpoint, parse_checkpoint
-from registry.tiles import Tile, tile_path
+from registry.tiles import Tile, beginning, tile_path
 
 __all__ = ["LogFolder"]
 
@@ -34,11 +35,27 @@ class LogFolder:
         return only_writer(self.path)
 
     def read_tile(self, tile: Tile) -> bytes:
-        """Return what a tile holds. Raises :class:`ProofError` when it is not there."""
+        """Return what a tile holds; a partial one that was swept, from the full one.
+
+        Raises :class:`ProofError` when it is not there.
+        """
+        full = Tile(tile.level, tile.index)
         try:
             return (self.path / tile_path(tile)).read_bytes()
+        except FileNotFoundError as error:
+            if tile == full or not (self.path / tile_path(full)).exists():
+                raise ProofError(f"{tile_path(tile)}: cannot be read: {error.strerror}") from error
         except OSError as error:
             raise ProofError(f"{tile_path(tile)}: cannot be read: {error.strerror}") from error
+        return beginning(tile, self.read_tile(full))
+
+    def sweep(self, tile: Tile) -> None:
+        """Delete the partial files of a tile that is full. Raises :class:`StorageError`."""
+        whole = self.path / tile_path(tile)
+        partial = whole.with_name(f"{whole.name}.p")
+        with disk_errors(f"the log's folder {partial}"):
+            if partial.is_dir():
+                shutil.rmtree(partial)
 
     def widths(self, tile: Tile) -> list[int]:
         """Return how many hashes or leaves the partial files of this tile hold, narrowest first."""

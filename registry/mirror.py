@@ -108,7 +108,8 @@ class Mirror:
 
     def _take_in(self, checkpoint: Checkpoint, note: str, verified: int) -> None:
         copy_events(self.store, self.upstream, checkpoint.size)
-        root = Tiling(self.store, self.folder).extend(verified, checkpoint.size)
+        tiling = Tiling(self.store, self.folder)
+        root = tiling.extend(verified, checkpoint.size)
         with self.store.administer() as connection:
             unproven = mirrored.unproven_erasures(connection, verified, checkpoint.size)
             if root != checkpoint.root or unproven:
@@ -122,6 +123,7 @@ class Mirror:
                 hint="Nothing of them is answered from. Keep the log's folder, and tell its operator.",
             )
         self.folder.write_copy(note, self.verifiers)
+        tiling.sweep(verified, checkpoint.size)
 
     def _opened(self, note: str) -> Checkpoint:
         try:

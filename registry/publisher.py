@@ -58,6 +58,7 @@ class Publisher:
             tiling.require_beginning(last, checkpoint)
         self.folder.write_signed(checkpoint)
         self.folder.write_checkpoint(sign_note(format_checkpoint(checkpoint), self._signers))
+        tiling.sweep(0 if published is None else published.size, head)
         return checkpoint
 
     def _published(self) -> Checkpoint | None:

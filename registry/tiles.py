@@ -22,6 +22,7 @@ __all__ = [
     "HASHES_A_TILE",
     "Tile",
     "TileReader",
+    "beginning",
     "pack_entries",
     "parse_tile_path",
     "split_hashes",
@@ -84,6 +85,13 @@ def tiles_between(old: int, new: int) -> Iterator[Tile]:
 def split_hashes(data: bytes) -> list[bytes]:
     """Return the hashes of a tile, 32 bytes each."""
     return [data[at : at + _HASH_BYTES] for at in range(0, len(data), _HASH_BYTES)]
+
+
+def beginning(tile: Tile, wider: bytes) -> bytes:
+    """Return what ``tile`` holds, from what a ``wider`` one of the same place holds."""
+    if tile.level == ENTRIES:
+        return pack_entries(unpack_entries(wider)[: tile.width])
+    return wider[: tile.width * _HASH_BYTES]
 
 
 def pack_entries(leaves: Sequence[bytes]) -> bytes:

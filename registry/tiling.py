@@ -43,6 +43,14 @@ class Tiling:
             self._write(begin, min(begin + _EVENTS_AT_ONCE, new))
         return root_hash(self._reader(new), new)
 
+    def sweep(self, old: int, new: int) -> None:
+        """Delete the partial tiles of those that became full between ``old`` and ``new`` leaves."""
+        for tile in tiles_between(old, new):
+            if tile.width == HASHES_A_TILE:
+                self.folder.sweep(tile)
+                if tile.level == 0:
+                    self.folder.sweep(Tile(ENTRIES, tile.index))
+
     def require_beginning(self, last: Checkpoint, new: Checkpoint) -> None:
         """Raise :class:`LogError` unless the tree of ``new`` begins with that of ``last``."""
         try:

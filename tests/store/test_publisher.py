@@ -26,7 +26,7 @@ from registry.registrar import Draft, Registrar, WorkDraft
 from registry.store import Store, events
 from registry.store.sql import table_of
 from registry.tables import Event, Head
-from registry.tiles import TileReader
+from registry.tiles import ENTRIES, Tile, TileReader
 
 EVENT, HEAD = table_of(Event), table_of(Head)
 
@@ -311,3 +311,20 @@ def test_a_folder_that_cannot_be_written_is_said_by_name(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be written"):
         LogFolder(tmp_path / "file" / "log").write_checkpoint("note")
+
+
+def test_partial_tiles_go_when_the_tile_is_full_and_are_read_from_it(publisher, folder, happen):
+    kept: dict[Tile, bytes] = {}
+    for count in (1, 9, 245, 1, 1, 300):
+        happen(count)
+        publisher.publish()
+        size = publisher.store.head()
+        for tile in (Tile(0, 0, min(size, 256)), Tile(ENTRIES, 0, min(size, 256))):
+            kept[tile] = folder.read_tile(tile)
+    assert folder.widths(Tile(0, 0)) == folder.widths(Tile(ENTRIES, 0)) == []
+    assert folder.widths(Tile(0, 2)) == [45]
+    assert folder.widths(Tile(1, 0)) == [1, 2]
+    assert {tile: folder.read_tile(tile) for tile in kept} == kept
+    assert list(fsck(publisher.store, folder, 557)) == []
+    with pytest.raises(ProofError):
+        folder.read_tile(Tile(0, 2, 44))
