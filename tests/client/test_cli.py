@@ -32,7 +32,7 @@ EXAMPLES = {
     "erase": ["Destroy the reservation ID", "nobody can bring it back", "--keep"],
     "formats": ["List the dataset formats"],
     "register": ["caveat register paintings/", "caveat register --csv portfolio.csv", "never sent"],
-    "withdraw": ["Withdraw the reservation ID"],
+    "withdraw": ["Withdraw the reservation or the import ID"],
 }
 
 

@@ -80,7 +80,7 @@ def test_a_life_is_versions_that_begin_and_end_with_its_events(
     assert ends(store, "rule") == [(1, None)]
     assert operations(store) == [(1, "register"), (2, "works"), (3, "change"), (4, "withdraw")]
     with store.read() as connection:
-        assert [event.seq for event in events.history(connection, done.id)] == [1, 2, 3, 4]
+        assert [event.seq for event in events.of_record(connection, done.id)] == [1, 2, 3, 4]
 
 
 def test_no_row_ever_changes_but_for_its_end(store: Store, registrar: Registrar, ada: Caller) -> None:
