@@ -38,6 +38,7 @@ __all__ = [
     "progress_bar",
     "registries",
     "registry_options",
+    "reserve_option",
     "use_option",
     "workers_option",
 ]
@@ -53,6 +54,15 @@ use_option = click.option(
     default=Use.GENAI_TRAIN.value,
     show_default=True,
     help="What for.",
+)
+reserve_option = click.option(
+    "--reserve",
+    "uses",
+    multiple=True,
+    type=click.Choice([use.value for use in Use]),
+    default=(Use.TRAIN.value, Use.GENAI_TRAIN.value),
+    show_default=True,
+    help="What the works may not be used for; may be given several times.",
 )
 workers_option = click.option(
     "--workers", type=click.IntRange(1), help="Processes that hash pictures.  [default: one a core]"

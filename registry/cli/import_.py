@@ -14,11 +14,12 @@ from registry.cli.common import (
     only_registry,
     progress_bar,
     registry_options,
+    reserve_option,
 )
 from registry.client.importing import Import, Imported, import_lists, resume_path
 from registry.errors import InputError, SettingsError
 from registry.note import Signer
-from registry.preference import Preference, Use
+from registry.preference import Preference
 
 __all__ = ["import_"]
 
@@ -32,15 +33,7 @@ __all__ = ["import_"]
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
 )
 @click.option("--partner", required=True, metavar="NAME", help="Your namespace at the registry.")
-@click.option(
-    "--reserve",
-    "uses",
-    multiple=True,
-    type=click.Choice([use.value for use in Use]),
-    default=(Use.TRAIN.value, Use.GENAI_TRAIN.value),
-    show_default=True,
-    help="What the works may not be used for; may be given several times.",
-)
+@reserve_option
 @click.option("--label", default="", help="Whose works these are; shown to trainers.")
 @click.option("--terms", default="", metavar="URL", help="Where to ask for a licence.")
 @click.option("--contact", default="", help="How to reach you; shown to holders of a look-up key.")

@@ -20,6 +20,7 @@ from registry.cli.common import (
     progress_bar,
     registries,
     registry_options,
+    reserve_option,
     workers_option,
 )
 from registry.client.formats.folder import pictures_below
@@ -27,7 +28,7 @@ from registry.client.http import RegistryClient
 from registry.client.lodging import Lodged, lodge, work_of
 from registry.client.pictures import default_workers, hash_files
 from registry.errors import InputError, RegistryRefusedError
-from registry.preference import Preference, Use
+from registry.preference import Preference
 from registry.urls import canonicalize_url, registered_domain, url_rule
 
 __all__ = ["register", "withdraw"]
@@ -48,15 +49,7 @@ class _Targets:
 
 @click.command()
 @click.argument("targets", nargs=-1, metavar="PATH|URL|DOMAIN…")
-@click.option(
-    "--reserve",
-    "uses",
-    multiple=True,
-    type=click.Choice([use.value for use in Use]),
-    default=(Use.TRAIN.value, Use.GENAI_TRAIN.value),
-    show_default=True,
-    help="What the works may not be used for; may be given several times.",
-)
+@reserve_option
 @click.option(
     "--title", default="", help="Whose works these are, or what they are called; shown to trainers."
 )
