@@ -44,7 +44,7 @@ class Outcome:
 
     def broken(self, what: str) -> None:
         """Count something that is not as promised."""
-        self.other.append(what)
+        self.other.append(" ".join(what.split()))
 
     def cells(self) -> list[str]:
         """Return the row as texts, in the order of the heads."""
