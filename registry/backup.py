@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from registry.copying import copy_events
-from registry.disk import disk_errors, sync_folder
+from registry.disk import disk_errors, make_folder, sync_folder
 from registry.errors import LogError, ProofError, SettingsError, StorageError
 from registry.fetch import Upstream
 from registry.leaf import Leaf, parse_leaf
@@ -43,7 +43,7 @@ def back_up(store: Store, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with disk_errors(f"the backup {target}"):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             if store.engine.dialect.name == "sqlite":
                 copy_sqlite(store.engine, temporary)
             else:
@@ -69,7 +69,7 @@ def restore(store: Store, source: Path) -> None:
     path = Path(str(store.engine.url.database))
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with disk_errors(f"the database {path}"):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         shutil.copyfile(source, temporary)
         _sync(temporary)
         if path.exists():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from registry.errors import StorageError, StorageFullError
 
-__all__ = ["disk_errors", "only_writer", "sync_folder", "write_file"]
+__all__ = ["disk_errors", "make_folder", "only_writer", "sync_folder", "write_file"]
 
 
 @contextmanager
@@ -33,8 +33,8 @@ def only_writer(folder: Path) -> Iterator[None]:
 
     Raises :class:`StorageError` when another process does, or nothing can be written there.
     """
+    make_folder(folder)
     with disk_errors(f"the folder {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,6 +45,15 @@ def only_writer(folder: Path) -> Iterator[None]:
         ) from error
     finally:
         os.close(lock)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that their names last through a loss of power."""
+    with disk_errors(f"the folder {folder}"):
+        made = [one for one in (folder, *folder.parents) if not one.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for one in made:
+            sync_folder(one.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -65,7 +74,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with disk_errors(f"the file {path}"):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         try:
             with os.fdopen(descriptor, "wb") as file:

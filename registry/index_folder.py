@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from registry.disk import disk_errors, only_writer, sync_folder, write_file
+from registry.disk import disk_errors, make_folder, only_writer, sync_folder, write_file
 from registry.errors import SegmentError
 from registry.index import MAX_SEQ, Entries, FrozenIndex
 from registry.segments import open_segment, write_segment
@@ -90,7 +90,7 @@ class IndexFolder:
     def write(self, entries: Entries, after: int, upto: int, mark: str) -> Part:
         """Write a segment; it counts once it is listed. Raises :class:`StorageFullError`, StorageError."""
         part = Part(_file_of(after, upto), after, upto, mark, len(entries))
-        self._make()
+        make_folder(self.path)
         with write_segment(self.path / part.file, _meta(part), FrozenIndex.layout(entries)) as arrays:
             FrozenIndex.fill(arrays, entries)
         return part
@@ -110,10 +110,6 @@ class IndexFolder:
                 for path in self.path.glob(pattern):
                     if path.name not in kept:
                         path.unlink(missing_ok=True)
-
-    def _make(self) -> None:
-        with disk_errors(f"the index folder {self.path}"):
-            self.path.mkdir(parents=True, exist_ok=True)
 
 
 def _file_of(after: int, upto: int) -> str:

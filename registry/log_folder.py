@@ -74,7 +74,7 @@ class LogFolder:
         for tile, data in tiles:
             path = self.path / tile_path(tile)
             write_file(path, data)
-            folders |= {path.parent, path.parent.parent}
+            folders.add(path.parent)
         for folder in folders:
             sync_folder(folder)
 

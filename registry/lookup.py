@@ -29,7 +29,7 @@ from sqlalchemy import Row
 
 from registry.calibration import Calibration, radii_of_many
 from registry.canonical import canonical_urls
-from registry.errors import InputError, SegmentError, StaleIndexError
+from registry.errors import InputError, SegmentError, StaleIndexError, StorageError
 from registry.fingerprint import REVIEW_RADIUS, STRICT_RADIUS
 from registry.index import Entries, FrozenIndex, Index, Place
 from registry.index_folder import IndexFolder, Part
@@ -288,13 +288,20 @@ class _Said:
 
 
 def _statement(title: str, version: Row[Any], match: Match) -> Statement:
-    says = {Use(use): Preference(value) for use, value in json.loads(version.preferences).items()}
+    try:
+        says = {Use(use): Preference(value) for use, value in json.loads(version.preferences).items()}
+        state = State(version.state)
+    except (ValueError, AttributeError) as error:
+        raise StorageError(
+            f"what reservation {version.reservation_id} says cannot be read: {error}",
+            hint="The database is damaged: caveat log fsck says where.",
+        ) from error
     return Statement(
         preferences=says,
         match=match,
         scope=SCOPES.get(match.kind, Scope.WORK),
         evidence_level=version.evidence_level,
-        state=State(version.state),
+        state=state,
         seq=version.from_seq,
         at=datetime.fromtimestamp(version.at, UTC).isoformat().replace("+00:00", "Z"),
         record=version.reservation_id,

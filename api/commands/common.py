@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from api.settings import Settings, settings_from
+from registry.disk import make_folder
 from registry.errors import CaveatError, SettingsError
 from registry.migrations import migrate
 from registry.store import Store
@@ -54,7 +55,7 @@ def read_settings(data: Path | None, database: str | None) -> Settings:
 def opened(settings: Settings) -> Store:
     """Open the database, made or brought to this version first."""
     if settings.database.startswith("sqlite:///"):
-        Path(settings.database[10:]).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(Path(settings.database[10:]).parent)
     store = Store.open(settings.database)
     migrate(store)
     return store
