@@ -67,7 +67,7 @@ def test_a_database_without_tables_is_a_storage_error(database_url: str) -> None
 def test_a_full_disk_is_told_apart_and_leaves_nothing(tmp_path: Path) -> None:
     store = Store.open(embedded(tmp_path))
     migrate(store)
-    fill = text("INSERT INTO principal VALUES ('p', :name, 0)")
+    fill = text("INSERT INTO principal (id, name, created_at) VALUES ('p', :name, 0)")
     with pytest.raises(StorageFullError), store.write() as tx:  # noqa: PT012 - the write is the context
         tx.connection.execute(text("PRAGMA max_page_count = 1"))
         tx.connection.execute(fill, {"name": "x" * 1_000_000})

@@ -104,5 +104,5 @@ def test_an_error_of_the_database_leaves_nothing_of_a_write(store: Store, statem
 
 def test_keys_and_principals_take_no_event(store: Store) -> None:
     with store.administer() as connection:
-        connection.execute(text("INSERT INTO principal VALUES ('p', 'Ada', 0)"))
+        connection.execute(text("INSERT INTO principal (id, name, created_at) VALUES ('p', 'Ada', 0)"))
     assert store.head() == 0

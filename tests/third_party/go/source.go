@@ -1,11 +1,13 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -33,7 +35,36 @@ func open(log string) source {
 }
 
 func (f folder) read(path string) ([]byte, error) {
-	return os.ReadFile(filepath.Join(string(f), filepath.FromSlash(path)))
+	data, err := os.ReadFile(filepath.Join(string(f), filepath.FromSlash(path)))
+	whole, width, partial := strings.Cut(path, ".p/")
+	if !partial || !os.IsNotExist(err) {
+		return data, err
+	}
+	// A log may drop partial tiles once the tile is full.
+	count, err := strconv.Atoi(width)
+	if err != nil {
+		return nil, err
+	}
+	data, err = f.read(whole)
+	if err != nil {
+		return nil, err
+	}
+	return beginning(data, count, strings.HasPrefix(path, "tile/entries/"))
+}
+
+// beginning returns the first count hashes, or leaves behind their lengths, of a full tile.
+func beginning(data []byte, count int, leaves bool) ([]byte, error) {
+	end := 32 * count
+	if leaves {
+		end = 0
+		for ; count > 0 && end+2 <= len(data); count-- {
+			end += 2 + int(binary.BigEndian.Uint16(data[end:]))
+		}
+	}
+	if end > len(data) {
+		return nil, fmt.Errorf("a full tile of %d bytes only", len(data))
+	}
+	return data[:end], nil
 }
 
 func (s server) read(path string) ([]byte, error) {
