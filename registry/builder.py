@@ -32,17 +32,12 @@ log = logging.getLogger(__name__)
 class Builder:
     """Builds the index of ``store`` in ``folder``.
 
-    The first time, whenever there is something to build, and the next time after :meth:`doubt`, all segments
-    are read and checked whole.
+    The first time, and whenever there is something to build, all segments are read and checked whole.
     """
 
     store: Store
     folder: IndexFolder
     _checked: bool = False
-
-    def doubt(self) -> None:
-        """Check all segments the next time: a bit may have turned since."""
-        self._checked = False
 
     def build(self, least: int = LEAST) -> Part | None:
         """Write what the workers would else hold in memory, if it is ``least`` works and rules or more.
@@ -58,7 +53,7 @@ class Builder:
             for message in refused:
                 log.error("index refused, built anew: %s", message)
             self._checked = True
-            return self._build(parts) if refused or self._due(parts, least) else None
+            return self._build(parts) if self._due(parts, least) else None
 
     def _build(self, parts: list[Part]) -> Part:
         self.folder.clear(parts)

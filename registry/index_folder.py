@@ -49,11 +49,11 @@ class IndexFolder:
 
     def version(self) -> tuple[int, int] | None:
         """Return what changes whenever the list does; None while there is none that can be reached."""
-        return _version_of(self.path / _LIST)
-
-    def version_of(self, part: Part) -> tuple[int, int] | None:
-        """Return what changes when the file of a segment is written anew."""
-        return _version_of(self.path / part.file)
+        try:
+            found = (self.path / _LIST).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def parts(self) -> list[Part]:
         """Read the list; empty when there is none. Raises :class:`SegmentError` when it cannot be read."""
@@ -110,14 +110,6 @@ class IndexFolder:
                 for path in self.path.glob(pattern):
                     if path.name not in kept:
                         path.unlink(missing_ok=True)
-
-
-def _version_of(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
 
 
 def _file_of(after: int, upto: int) -> str:

@@ -62,22 +62,18 @@ class _Reached(NamedTuple):
     mark: str
 
 
-_File = tuple[Part, tuple[int, int] | None]
-"""A segment, and which writing of its file it is: one that was damaged is written anew under its name."""
-
-
 @dataclass(slots=True)
 class _Reading:
     """An index, and how far it was filled."""
 
     index: Index
     reached: _Reached
-    segments: dict[_File, FrozenIndex] = field(default_factory=dict)
+    segments: dict[Part, FrozenIndex] = field(default_factory=dict)
 
     @property
     def base(self) -> int:
         """The last event that the segments hold."""
-        return max((part.upto for part, _ in self.segments), default=0)
+        return max((part.upto for part in self.segments), default=0)
 
 
 class Lookup:
@@ -191,20 +187,19 @@ class Lookup:
         finally:
             self._opening.release()
 
-    def _opened(self, known: dict[_File, FrozenIndex]) -> _Reading:
+    def _opened(self, known: dict[Part, FrozenIndex]) -> _Reading:
         """Return a reading of the segments in the folder that are sound, from the first event on."""
-        segments: dict[_File, FrozenIndex] = {}
+        segments: dict[Part, FrozenIndex] = {}
         if self._folder is not None:
             self._version = self._folder.version()
             try:
                 for part in self._folder.parts():
                     with self._store.read() as connection:
                         index_rows.require_mark(connection, part)
-                    file = part, self._folder.version_of(part)
-                    segments[file] = known[file] if file in known else self._folder.open(part)
+                    segments[part] = known[part] if part in known else self._folder.open(part)
             except SegmentError as error:
                 log.error("index segment refused, its events are read anew: %s", error.message)
-        reached = max((_Reached(part.upto, part.mark) for part, _ in segments), default=_Reached(0, ""))
+        reached = max((_Reached(part.upto, part.mark) for part in segments), default=_Reached(0, ""))
         return _Reading(Index(list(segments.values())), reached, segments)
 
 

@@ -22,9 +22,6 @@ from registry.store.waking import Waking
 
 __all__ = ["db"]
 
-_CHECK_AGAIN_SECONDS = 600
-"""How long a bit that turned in an index file may go unnoticed while nothing is built."""
-
 
 @click.group()
 def db() -> None:
@@ -66,13 +63,9 @@ def db_build_index(data: Path | None, database: str | None, go_on: bool) -> None
         click.echo("nothing new to build" if built is None else f"built {_told(built)}")
         return
     store = Store.open(settings.database)
-    builder, checked = Builder(store, folder), time.monotonic()
+    builder = Builder(store, folder)
 
     def build() -> None:
-        nonlocal checked
-        if time.monotonic() - checked > _CHECK_AGAIN_SECONDS:
-            checked = time.monotonic()
-            builder.doubt()
         if (built := builder.build()) is not None:
             click.echo(f"index: {_told(built)}", err=True)
 

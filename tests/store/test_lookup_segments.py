@@ -879,28 +879,3 @@ def told(client: Any, *, review: bool) -> tuple[str, str | None]:
         assert str(MAX_NEAR) in first["reason"]
         assert (first["statements"], first["matched_by"]) == ([], None)
     return first["status"], first["preference"]
-
-
-def test_a_bit_that_turned_after_it_was_opened_is_mended_and_taken_up(
-    registrar: Registrar, caller: Any, builder: Builder, folder: IndexFolder, lookup: Lookup
-) -> None:
-    """The builder finds it, and writes a file of the same name; the worker does not keep the old one."""
-    url = canonicalize_url("https://a.test/1.jpg")
-    registrar.register(caller, Draft(RESERVED, [WorkDraft(url=url)]))
-    assert builder.build(1) is not None
-    question = [Question(url=url)]
-    assert len(lookup.ask(question).statements[0]) == 1
-    (part,) = folder.parts()
-    data = (folder.path / part.file).read_bytes()
-    at = data.index(exact_key(url)[:8][::-1])
-    with (folder.path / part.file).open("r+b") as file:  # in place, as whoever has it mapped sees it
-        file.seek(at)
-        file.write(bytes([data[at] ^ 1]))
-    assert lookup.ask(question).statements == [[]]
-    assert builder.build(10**6) is None
-    builder.doubt()
-    assert builder.build(10**6) is not None
-    assert folder.parts() == [part]
-    lookup.ask(question)
-    settle(lookup)
-    assert len(lookup.ask(question).statements[0]) == 1
