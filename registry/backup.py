@@ -8,6 +8,7 @@ the operator accepts the loss, and the log begins anew under another name.
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,20 +17,31 @@ from sqlalchemy import make_url
 
 from registry.copying import copy_events
 from registry.disk import disk_errors, make_folder, sync_folder
-from registry.errors import LogError, ProofError, SettingsError, StorageError
+from registry.errors import ConflictError, LogError, ProofError, SettingsError, StorageError
 from registry.fetch import Upstream
 from registry.leaf import Leaf, parse_leaf
 from registry.log_folder import LogFolder
 from registry.merkle import leaf_hash, root_of
 from registry.note import Checkpoint, open_note, parse_checkpoint
 from registry.store import Store, events, mirrored
-from registry.store.engine import copy_sqlite
+from registry.store.engine import copy_sqlite, is_in_use
 from registry.tiles import ENTRIES, HASHES_A_TILE, Tile, unpack_entries
 
-__all__ = ["Missing", "back_up", "find_missing", "replay", "require_newest", "restore", "set_aside"]
+__all__ = [
+    "Missing",
+    "back_up",
+    "find_missing",
+    "replay",
+    "require_newest",
+    "require_unused",
+    "restore",
+    "set_aside",
+]
 
 _EVENTS_AT_ONCE = 65_536
 _PG_RESTORE = ("--clean", "--if-exists", "--no-owner", "--single-transaction")
+_PATIENCE_SECONDS = 15
+"""What was told to stop ends within a few."""
 _NAMED = 5
 """Missing events that are named in a message."""
 
@@ -55,13 +67,30 @@ def back_up(store: Store, target: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def restore(store: Store, source: Path) -> None:
+def require_unused(store: Store, patience: float = _PATIENCE_SECONDS) -> None:
+    """Wait ``patience`` seconds for others to leave the database. Raises :class:`ConflictError` if they stay.
+
+    A service would go on writing to what is put aside here, and what publishes its log would sign that anew.
+    """
+    store.close()
+    end = time.monotonic() + patience
+    while is_in_use(store.engine):
+        if time.monotonic() > end:
+            raise ConflictError(
+                "others are connected to the database", hint="Stop the service, and what else uses it."
+            )
+        time.sleep(0.2)
+
+
+def restore(store: Store, source: Path, patience: float = _PATIENCE_SECONDS) -> None:
     """Put a copy that :func:`back_up` wrote in the place of the database, which nobody may be using.
 
-    What was there of SQLite stays beside it, as ``registry.sqlite.replaced``. Raises :class:`StorageError`.
+    What was there of SQLite stays beside it, as ``registry.sqlite.replaced``. Raises :class:`StorageError`,
+    :class:`SettingsError`, and what :func:`require_unused` raises.
     """
     if not source.is_file():
         raise SettingsError(f"there is no backup {source}")
+    require_unused(store, patience)
     if store.engine.dialect.name != "sqlite":
         _run_tool(store, "pg_restore", *_PG_RESTORE, str(source))
         return
@@ -72,10 +101,12 @@ def restore(store: Store, source: Path) -> None:
         make_folder(path.parent)
         shutil.copyfile(source, temporary)
         _sync(temporary)
-        if path.exists():
-            path.replace(path.with_name(f"{path.name}.replaced"))
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
+        for suffix in ("-wal", ""):  # a write-ahead log is there only if the database could not be read
+            old, aside = (path.with_name(name + suffix) for name in (path.name, f"{path.name}.replaced"))
+            aside.unlink(missing_ok=True)
+            if old.exists():
+                old.replace(aside)
         temporary.replace(path)
         sync_folder(path.parent)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from api.commands.common import DATA, DATABASE, existing, follow, opened, read_settings
-from registry.backup import back_up, find_missing, replay, require_newest, restore, set_aside
+from registry.backup import back_up, find_missing, replay, require_newest, require_unused, restore, set_aside
 from registry.builder import Builder
 from registry.errors import LogError, SettingsError
 from registry.fetch import Upstream
@@ -103,7 +103,7 @@ def db_restore(
 ) -> None:
     """Put a backup in the place of the database, and see that no acknowledged event is lost with it.
 
-    Stop the service first. Without FILE only the second is done.
+    Stop the service first: nobody else may be connected. Without FILE only the second is done.
 
     \b
     caveat db restore backup.sqlite                      says what is missing since
@@ -111,11 +111,13 @@ def db_restore(
     caveat db restore --accept-older                     begins a new log without it
     """
     settings = read_settings(data, database)
-    store = Store.open(settings.database)
-    if file is not None:
+    if file is None:
+        store = existing(settings)
+        require_unused(store)
+    else:
+        store = Store.open(settings.database)
         restore(store, file)
         migrate(store)
-    store = existing(settings)
     click.echo(f"the database is at event {store.head():,}")
     if settings.log is None:
         raise SettingsError(

@@ -12,7 +12,7 @@ import types
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from registry.errors import SettingsError, StorageError
@@ -21,6 +21,7 @@ __all__ = [
     "SAFE_SQLITE",
     "copy_sqlite",
     "database_url",
+    "is_in_use",
     "is_multiprocess_safe",
     "open_engine",
     "sqlite_version",
@@ -29,6 +30,11 @@ __all__ = [
 SAFE_SQLITE = (3, 51, 3)
 _BUSY_SECONDS = 30
 _STATEMENT_TIMEOUT_MS = 60_000
+_OTHERS = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+)
+_SQLITE_MAGIC = b"SQLite format 3\0"
 _SQLITE_SETTINGS = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -95,6 +101,45 @@ def copy_sqlite(engine: Engine, target: Path) -> None:
         raise StorageError(f"the database cannot be copied: {error}") from error
     finally:
         copy.close()
+
+
+def is_in_use(engine: Engine) -> bool:
+    """Say whether anybody else is connected to the database. Raises :class:`StorageError`.
+
+    ``engine`` itself must hold no connection of an embedded database. Of that the write-ahead log is folded
+    into the file, so that it stands alone; a file that is no database is in nobody's use.
+    """
+    if engine.dialect.name == "sqlite":
+        return _is_sqlite_in_use(Path(str(engine.url.database)))
+    try:
+        with engine.connect() as connection:
+            return bool(connection.execute(_OTHERS).scalar_one())
+    except SQLAlchemyError as error:
+        raise StorageError("the database does not say who uses it") from error
+
+
+def _is_sqlite_in_use(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            # SQLite would delete the write-ahead log of what it does not know.
+            if file.read(len(_SQLITE_MAGIC)) != _SQLITE_MAGIC:
+                return False
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageError(f"the database {path} cannot be read: {error.strerror}") from error
+    module = _sqlite_module()
+    connection = module.connect(str(path), timeout=0)
+    try:
+        # Only the last connection may leave the write-ahead log.
+        connection.execute("PRAGMA journal_mode=DELETE").fetchall()
+    except module.OperationalError as error:
+        return "locked" in str(error)
+    except module.DatabaseError:
+        return False
+    finally:
+        connection.close()
+    return False
 
 
 def _sqlite(url: str) -> Engine:

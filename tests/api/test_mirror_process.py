@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from registry.log_folder import LogFolder
+from registry.store import Store
 
 WITHIN = 45
 """Seconds in which what one process does must show in another."""
@@ -63,8 +64,10 @@ def upstream(served: Callable[..., Any], tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def keys(make_key: Callable[..., Any]) -> tuple[dict[str, str], str]:
-    return make_key(("register",)).headers, make_key(("mirror",)).secret
+def keys(make_key: Callable[..., Any], store: Store) -> tuple[dict[str, str], str]:
+    made = make_key(("register",)).headers, make_key(("mirror",)).secret
+    store.close()  # a database is restored when nobody is connected to it
+    return made
 
 
 def test_a_mirror_follows_answers_and_falls_silent_when_it_lags(upstream, served, keys, tmp_path):
