@@ -4,8 +4,10 @@ The names here are the core's vocabulary: values and pure functions. The client 
 the command line :mod:`registry.cli`, the service :mod:`api`; none of them is imported from here.
 """
 
+from registry.decision import Decision, decide
 from registry.errors import CaveatError
-from registry.preference import Decision, Mode, Preference, Statement, Status, Use, decide
+from registry.preference import Mode, Preference, Status, Use
+from registry.statement import Statement
 from registry.urls import CanonicalUrl, UrlRule, canonicalize_url, url_rule
 
 __version__ = "0.1.0"

@@ -61,7 +61,7 @@ class Builder:
         # What is erased after this event is looked for again: the segment ends before it.
         head = self.store.head()
         with self.store.read() as connection:
-            erased = events.erased_within(connection, 0, head)
+            erased = events.erased_since(connection, parts[0].upto if parts else head)
             with index_rows.entries_between(connection, after, head) as batches:
                 entries = Entries.joined([Entries.of([]), *batches])
             mark = index_rows.mark_at(connection, head)
@@ -78,7 +78,7 @@ class Builder:
         """Say whether ``least`` works and rules or more are in none of ``parts``, or erased ones in one."""
         end, head = _end_of(parts), self.store.head()
         with self.store.read() as connection:
-            if _clean(parts, events.erased_within(connection, 0, end)) < len(parts):
+            if parts and _clean(parts, events.erased_since(connection, parts[0].upto)) < len(parts):
                 return True
             return index_rows.count_between(connection, end, head) >= max(least, 1)
 

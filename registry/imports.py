@@ -15,12 +15,11 @@ Rolled back before it is complete, the works and their salts are destroyed; afte
 withdrawn.
 """
 
-import base64
 import hashlib
 import json
 import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -42,12 +41,12 @@ from registry.import_checks import (
 from registry.import_claim import Claim
 from registry.index_folder import IndexFolder
 from registry.intake import take_in
-from registry.leaf import SALT_BYTES, Leaf, commit, format_leaf
+from registry.leaf import SALT_BYTES, Leaf, format_leaf
 from registry.listing import read_listing
 from registry.note import Verifier
 from registry.preference import State
-from registry.registrar import Caller, Draft, Registrar
-from registry.store import Store, Transaction, events, imports, index_rows, reservations
+from registry.registrar import Caller, Draft, Registrar, new_id, version_of
+from registry.store import Store, events, imports, index_rows, payloads, reservations
 from registry.store.imports import COMPLETE, OPEN, ROLLED_BACK
 
 __all__ = [
@@ -139,7 +138,7 @@ class Importer:
                 f"this key may not import as {namespace[:80]!r}",
                 hint="Ask the registry's operator for a key with the scope import:NAME.",
             )
-        batch_id = base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()
+        batch_id = new_id()
         said: dict[str, Any] = {
             "preferences": {str(use): str(value) for use, value in draft.preferences.items()},
             "label": draft.label,
@@ -251,7 +250,7 @@ class Importer:
                     raise _AlreadyDoneError
                 imports.withdraw(tx, fresh)
                 payload = {"withdrawn": [list(place) for place in fresh]}
-                self._append(tx, "withdraw-works", batch_id, payload)
+                events.commit_to(tx, "withdraw-works", batch_id, payload, self._seconds())
                 return tx.seq, len(fresh)
         except _AlreadyDoneError:
             return max(gone[place] for place in places), 0
@@ -292,17 +291,10 @@ class Importer:
                 raise _AlreadyDoneError
             require_claimed(tx.connection, caller, batch_id, claim)
             said = {"parts": claim.parts, "works": claim.works, "digest": claim.digest, "note": claim.note}
-            version = {
-                **json.loads(batch.draft),
-                "preferences": rfc8785.dumps(json.loads(batch.draft)["preferences"]).decode(),
-                "principal_id": caller.principal_id,
-                "evidence_level": caller.evidence_level,
-                "state": State.VERIFIED if caller.evidence_level >= 1 else State.ASSERTED,
-                "at": self._seconds(),
-            }
+            version = version_of(caller, Draft(**json.loads(batch.draft)), self._seconds())
             imports.settle(tx, batch_id, {"state": COMPLETE, **said})
-            reservations.insert_version(tx, {"reservation_id": batch_id, **version})
-            self._append(tx, "import", batch_id, {"version": version, "import": said})
+            written = payloads.insert(tx, batch_id, {"version": version})
+            events.commit_to(tx, "import", batch_id, {**written, "import": said}, self._seconds())
         return Completed(batch_id, tx.seq, COMPLETE, claim.parts, claim.works)
 
     def _destroy(self, caller: Caller, batch_id: str) -> Completed:
@@ -315,13 +307,8 @@ class Importer:
             imports.destroy_blobs(tx, batch_id)
             # Whoever derives something from events learns from this that the parts are no more.
             events.destroy_salts(tx, batch_id)
-            self._append(tx, "rollback", batch_id, {"rollback": said})
+            events.commit_to(tx, "rollback", batch_id, {"rollback": said}, self._seconds())
         return Completed(batch_id, tx.seq, ROLLED_BACK, **said)
-
-    def _append(self, tx: Transaction, op: str, batch_id: str, payload: Mapping[str, Any]) -> None:
-        salt = secrets.token_bytes(SALT_BYTES)
-        leaf = format_leaf(Leaf(tx.seq, op, batch_id, commit(salt, payload)))
-        events.append(tx, op=op, record=batch_id, at=self._seconds(), salt=salt, leaf=leaf)
 
     def _is_behind(self, batch_id: str, last: int, works: int) -> bool:
         """Say whether the index files should soon hold the works of an import, and do not yet."""

@@ -34,7 +34,8 @@ from registry.fingerprint import REVIEW_RADIUS, STRICT_RADIUS
 from registry.index import Entries, FrozenIndex, Index, Place
 from registry.index_folder import IndexFolder, Part
 from registry.matching import MAX_NEAR, SCOPES, Found, Question, find
-from registry.preference import Match, Preference, Scope, State, Statement, Use
+from registry.preference import Preference, Scope, State, Use
+from registry.statement import Match, Statement
 from registry.store import Store, imported_works, imports, index_rows, reservations
 from registry.urlkeys import url_keys
 

@@ -27,7 +27,8 @@ from registry.fingerprint import (
 )
 from registry.index import Near
 from registry.keys import Hits, key_words
-from registry.preference import Match, Scope
+from registry.preference import Scope
+from registry.statement import Match
 from registry.urlkeys import KINDS, url_keys
 from registry.urls import CanonicalUrl, RuleKind
 

@@ -22,7 +22,6 @@ import rfc8785
 from registry.calibration import Calibration, radii_of
 from registry.errors import ConflictError, ForbiddenError, NotFoundError
 from registry.fingerprint import Fingerprint, is_distinctive, pack_windows
-from registry.leaf import SALT_BYTES, Leaf, commit, format_leaf
 from registry.preference import Preference, State, Use
 from registry.store import Store, Transaction, events, idempotency, imports, payloads, reservations
 from registry.urls import CanonicalUrl, RuleKind, UrlRule, exact_key, registered_domain
@@ -39,6 +38,8 @@ __all__ = [
     "Repeatable",
     "WorkDraft",
     "may_speak_for",
+    "new_id",
+    "version_of",
 ]
 
 LOG = "log"
@@ -225,16 +226,14 @@ class Registrar:
         ``op`` is one of ``KEY_OPS``, ``key`` the public key as text.
         """
         with self._store.write() as tx:
-            salt = secrets.token_bytes(SALT_BYTES)
-            leaf = format_leaf(Leaf(tx.seq, op, LOG, commit(salt, {"key": key}), "log", key))
-            events.append(tx, op=op, record=LOG, at=self._seconds(), salt=salt, leaf=leaf)
+            events.commit_to(tx, op, LOG, {"key": key}, self._seconds(), key=key)
         return tx.seq
 
     def _lodge(self, tx: Transaction, caller: Caller, draft: Draft) -> Registered:
-        id_ = _new_id()
+        id_ = new_id()
         works, exact_only = _work_rows(draft.works, self._calibration)
         rules = [{"kind": str(rule.kind), "surt": rule.surt, "key": rule.key} for rule in draft.rules]
-        version = _version_values(caller, draft, self._seconds())
+        version = version_of(caller, draft, self._seconds())
         self._write(tx, "register", id_, {"version": version, "works": works, "rules": rules})
         return Registered(id_, tx.seq, version["state"], len(works), len(rules), exact_only)
 
@@ -244,10 +243,7 @@ class Registrar:
 
     def _write(self, tx: Transaction, op: str, id_: str, payload: Mapping[str, Any]) -> None:
         """Write the rows of an event, and the event, which commits to them."""
-        written = payloads.insert(tx, id_, payload)
-        salt = secrets.token_bytes(SALT_BYTES)
-        leaf = format_leaf(Leaf(tx.seq, op, id_, commit(salt, written)))
-        events.append(tx, op=op, record=id_, at=self._seconds(), salt=salt, leaf=leaf)
+        events.commit_to(tx, op, id_, payloads.insert(tx, id_, payload), self._seconds())
 
     def _once(
         self, caller: Caller, repeat: Repeatable | None, write: Callable[[Transaction], Registered]
@@ -342,7 +338,8 @@ def _packed(fingerprint: Fingerprint, calibration: Calibration | None) -> bytes:
     return pack_windows(fingerprint, radii_of(fingerprint, calibration), calibration.id)
 
 
-def _version_values(caller: Caller, draft: Draft, at: int) -> dict[str, Any]:
+def version_of(caller: Caller, draft: Draft, at: int) -> dict[str, Any]:
+    """Return the first version of a reservation, as a row has it; ``at`` in seconds since 1970."""
     return {
         "principal_id": caller.principal_id,
         "preferences": _preferences_text(draft.preferences),
@@ -379,5 +376,6 @@ def _preferences_text(preferences: Mapping[Use, Preference]) -> str:
     return rfc8785.dumps({str(use): str(value) for use, value in preferences.items()}).decode()
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """Return an identifier that nobody can guess."""
     return base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()

@@ -40,8 +40,10 @@ from registry.client import FilterSummary, RegistryClient, Rules, Verdict
 from registry.client.formats import FORMATS, Sample, sidefiles
 from registry.client.lodging import Lodged, lodge, work_of
 from registry.client.pictures import PICTURE_SUFFIXES, hash_files
+from registry.decision import decide
 from registry.demo.training_set import PICTURES, make_training_set
-from registry.preference import Action, Match, Mode, Preference, Scope, State, Statement, Status, Use, decide
+from registry.preference import Action, Mode, Preference, Scope, State, Status, Use
+from registry.statement import Match, Statement
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -18,6 +18,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 import registry
+from registry.decision import decide
 from registry.errors import (
     InputError,
     RegistryAnswerError,
@@ -26,7 +27,8 @@ from registry.errors import (
 )
 from registry.fingerprint import VERSION, Fingerprint
 from registry.jsontext import strict_json
-from registry.preference import Preference, Statement, Status, Use, decide
+from registry.preference import Preference, Status, Use
+from registry.statement import Statement
 
 __all__ = ["BATCH", "MAX_ANSWER_BYTES", "Asked", "Known", "RegistryClient"]
 

@@ -18,7 +18,8 @@ from registry.client.summary import FilterSummary
 from registry.client.verdicts import Verdict
 from registry.errors import PictureError
 from registry.picture import decode_picture
-from registry.preference import Action, Statement
+from registry.preference import Action
+from registry.statement import Statement
 
 __all__ = ["MAX_CARDS", "write_report"]
 

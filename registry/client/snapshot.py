@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from registry.client.http import Asked, Known
+from registry.decision import decide, effective
 from registry.errors import InputError, ProofError, SnapshotError, StaleSnapshotError
 from registry.fingerprint import VERSION
 from registry.matching import MAX_NEAR, Found, Question, find
 from registry.note import Verifier
-from registry.preference import Match, Preference, Statement, Status, Use, decide, effective
+from registry.preference import Preference, Status, Use
 from registry.snapshot.folder import open_files, tiers_here
 from registry.snapshot.manifest import Manifest, files_of, open_manifest, read_note
 from registry.snapshot.records import Records
 from registry.snapshot.search import MAYBE, SnapshotIndex
+from registry.statement import Match, Statement
 from registry.urls import canonicalize_url
 
 __all__ = ["DAY", "MAX_AGE_DAYS", "PINNED", "Snapshot", "open_signed", "pinned_key"]

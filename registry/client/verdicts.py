@@ -12,9 +12,10 @@ from typing import Any, Protocol
 from registry.client.formats import Sample
 from registry.client.http import Asked, Known
 from registry.client.pictures import Hashed, hash_files
+from registry.decision import Decision, decide
 from registry.errors import InputError
 from registry.fingerprint import Fingerprint
-from registry.preference import Action, Decision, Mode, Status, Use, decide
+from registry.preference import Action, Mode, Status, Use
 
 __all__ = ["Registry", "Rules", "Verdict", "judge"]
 

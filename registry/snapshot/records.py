@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from registry.errors import InputError, SnapshotError
 from registry.jsontext import strict_json
 from registry.matching import SCOPES
-from registry.preference import Match, Preference, Scope, State, Statement, Use
+from registry.preference import Preference, Scope, State, Use
+from registry.statement import Match, Statement
 
 __all__ = ["Records", "record_arrays", "record_line", "ref_of"]
 

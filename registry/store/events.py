@@ -1,11 +1,13 @@
 """Events: what happened, in order and without gaps."""
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from registry.errors import StaleIndexError
+from registry.leaf import SALT_BYTES, Leaf, commit, format_leaf
 from registry.store import Transaction
 from registry.store.sql import table_of
 from registry.tables import Event
@@ -14,8 +16,9 @@ __all__ = [
     "KEY_OPS",
     "append",
     "between",
+    "commit_to",
     "destroy_salts",
-    "erased_within",
+    "erased_since",
     "key_leaves",
     "leaves_between",
     "of_record",
@@ -43,6 +46,18 @@ def append(
     tx.connection.execute(insert(_EVENT).values(seq=tx.seq, **values))
 
 
+def commit_to(
+    tx: Transaction, op: str, record: str, payload: Mapping[str, Any], at: int, *, key: str = ""
+) -> None:
+    """Append the event of this transaction, whose leaf commits to ``payload`` under a salt of its own.
+
+    ``key`` is for events about a key of the log, which their leaf tells in the open.
+    """
+    salt = secrets.token_bytes(SALT_BYTES)
+    leaf = Leaf(tx.seq, op, record, commit(salt, payload), "log" if key else "record", key)
+    append(tx, op=op, record=record, at=at, salt=salt, leaf=format_leaf(leaf))
+
+
 def key_leaves(connection: Connection, after: int, upto: int) -> list[bytes]:
     """Return the leaves of the events ``after < seq <= upto`` about keys of the log, oldest first."""
     wanted = select(_EVENT.c.leaf).where(_EVENT.c.seq > after, _EVENT.c.seq <= upto)
@@ -57,11 +72,9 @@ def destroy_salts(tx: Transaction, record: str) -> None:
     tx.connection.execute(update(_EVENT).where(whole).values(salt=b"", erased_by=tx.seq))
 
 
-def erased_within(connection: Connection, after: int, upto: int) -> list[tuple[int, int]]:
-    """Return (seq, erased_by) of the events ``after < seq <= upto`` that were erased."""
-    wanted = select(_EVENT.c.seq, _EVENT.c.erased_by).where(
-        _EVENT.c.seq > after, _EVENT.c.seq <= upto, _EVENT.c.erased_by.is_not(None)
-    )
+def erased_since(connection: Connection, seq: int) -> list[tuple[int, int]]:
+    """Return (seq, erased_by) of the events that a later one than ``seq`` erased."""
+    wanted = select(_EVENT.c.seq, _EVENT.c.erased_by).where(_EVENT.c.erased_by > seq)
     return [(seq, by) for seq, by in connection.execute(wanted.order_by(_EVENT.c.seq))]
 
 

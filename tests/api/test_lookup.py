@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from registry.decision import decide
 from registry.fingerprint import Fingerprint
-from registry.preference import Action, Mode, Preference, Statement, Use, decide
+from registry.preference import Action, Mode, Preference, Use
 from registry.registrar import Change, Draft, Registrar, WorkDraft
+from registry.statement import Statement
 from registry.urls import canonicalize_url, url_rule
 
 URL = "https://example.org/a.jpg"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from registry.client import Asked, RegistryClient
+from registry.decision import decide
 from registry.errors import (
     InputError,
     RegistryAnswerError,
@@ -15,7 +16,7 @@ from registry.errors import (
     RegistryRefusedError,
     RegistryUnreachableError,
 )
-from registry.preference import Preference, Status, Use, decide
+from registry.preference import Preference, Status, Use
 
 USE = Use.GENAI_TRAIN
 ITEMS = [Asked(url=f"https://free.example/{n}.jpg") for n in range(3)]

@@ -7,20 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.decision import decide, effective
 from registry.errors import RegistryAnswerError
-from registry.preference import (
-    ALLOWING_LEVEL,
-    Action,
-    Match,
-    Mode,
-    Preference,
-    Scope,
-    State,
-    Statement,
-    Use,
-    decide,
-    effective,
-)
+from registry.preference import ALLOWING_LEVEL, Action, Mode, Preference, Scope, State, Use
+from registry.statement import Match, Statement
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "decide.json").read_text("utf-8"))
 USE = Use.GENAI_TRAIN

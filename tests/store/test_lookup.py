@@ -13,8 +13,9 @@ from registry.hamming import HammingIndex
 from registry.index import Entries, Index
 from registry.keys import KeySet
 from registry.lookup import Lookup, Question
-from registry.preference import Match, Preference, Scope, State, Statement, Use
+from registry.preference import Preference, Scope, State, Use
 from registry.registrar import Change, Draft, Registrar, WorkDraft
+from registry.statement import Match, Statement
 from registry.store import Store, events, reservations
 from registry.store.sql import table_of
 from registry.tables import Event, Head

@@ -13,6 +13,7 @@ import pytest
 
 from registry.client.http import Asked
 from registry.client.snapshot import Snapshot
+from registry.decision import decide
 from registry.fingerprint import Fingerprint
 from registry.import_claim import Claim, digest_of, statement_of
 from registry.imports import Importer, PartBody
@@ -20,7 +21,7 @@ from registry.listing import NDJSON
 from registry.log_folder import LogFolder
 from registry.lookup import Lookup, Question
 from registry.note import Signer, sign_note
-from registry.preference import Preference, Use, decide
+from registry.preference import Preference, Use
 from registry.publisher import Publisher
 from registry.registrar import Draft
 from registry.snapshot_builder import SnapshotBuilder

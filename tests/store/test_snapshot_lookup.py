@@ -12,11 +12,13 @@ import pytest
 
 from registry.client.http import Asked, Known
 from registry.client.snapshot import Snapshot
+from registry.decision import decide, effective
 from registry.errors import SnapshotError, StaleSnapshotError
 from registry.fingerprint import Fingerprint
 from registry.lookup import Lookup, Question
-from registry.preference import Preference, Statement, Status, Use, decide, effective
+from registry.preference import Preference, Status, Use
 from registry.registrar import Change, Draft, Registrar, WorkDraft
+from registry.statement import Statement
 from registry.store import Store
 from registry.urls import RuleKind, canonicalize_url, url_rule
 

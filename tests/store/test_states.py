@@ -11,8 +11,9 @@ import pytest
 
 from registry.fingerprint import Fingerprint
 from registry.lookup import Lookup, Question
-from registry.preference import Preference, Statement, Use
+from registry.preference import Preference, Use
 from registry.registrar import Change, Draft, Registrar, WorkDraft
+from registry.statement import Statement
 from registry.store import Store
 from registry.urls import RuleKind, canonicalize_url, url_rule
 
