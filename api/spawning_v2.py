@@ -18,10 +18,12 @@ from api.auth import require_caller
 from api.body import Body, read_body
 from api.operations import Operation, operation
 from api.state import state
+from registry.decision import decide
 from registry.errors import ForbiddenError, InputError, InvalidUrlError, PayloadTooLargeError
 from registry.lookup import Question
-from registry.preference import Preference, Statement, Use, decide
+from registry.preference import Preference, Use
 from registry.registrar import Draft, WorkDraft, may_speak_for
+from registry.statement import Statement
 from registry.urls import CanonicalUrl, canonicalize_url, host_of
 
 __all__ = ["blueprint"]

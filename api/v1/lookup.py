@@ -17,10 +17,12 @@ from api.auth import optional_caller
 from api.body import Body, Word, read_body
 from api.operations import Operation, operation
 from api.state import last_checkpoint, state
+from registry.decision import decide, effective
 from registry.errors import InputError, PayloadTooLargeError
 from registry.fingerprint import QUERY_FORMS, VERSION, parse_fingerprint, sha256_from_hex
 from registry.lookup import MAX_NEAR, Question
-from registry.preference import Mode, Preference, Statement, Status, Use, decide, effective
+from registry.preference import Mode, Preference, Status, Use
+from registry.statement import Statement
 from registry.urls import canonicalize_url
 
 __all__ = ["MAX_STATEMENTS", "blueprint"]
