@@ -138,7 +138,11 @@ def find_missing(store: Store, folder: LogFolder) -> Missing | None:
     with store.read() as connection:
         here = events.leaves_between(connection, signed.size - 1, signed.size)
     published = list(_leaves(folder, signed.size - 1, signed.size))
-    if published and published != here:
+    if published:
+        same = published == here
+    else:
+        same = root_of(map(leaf_hash, _all_leaves(store, signed.size))) == signed.root
+    if not same:
         raise LogError(
             f"event {signed.size:,} is another one than was signed",
             hint="Another database was put in this one's place; restore the right one.",

@@ -32,10 +32,24 @@ from registry.statement import Match
 from registry.urlkeys import KINDS, url_keys
 from registry.urls import CanonicalUrl, RuleKind
 
-__all__ = ["MAX_NEAR", "SCOPES", "Found", "Question", "Searched", "find"]
+__all__ = [
+    "MAX_NEAR",
+    "MAX_STATEMENTS",
+    "SCOPES",
+    "TOO_PLAIN",
+    "Found",
+    "Question",
+    "Searched",
+    "find",
+]
 
 MAX_NEAR = 1_000
 """Registered hashes near to one asked hash that are looked at; of more, the answer says so."""
+
+MAX_STATEMENTS = 8
+"""Most statements told of one item, the deciding ones first."""
+TOO_PLAIN = "the picture is too plain to be told apart by its fingerprint; send its sha256"
+"""Why an item that has nothing else is not checked."""
 
 SCOPES = {
     "prefix": Scope.PREFIX,

@@ -19,7 +19,7 @@ from typing import BinaryIO
 from registry.disk import disk_errors, only_writer, sync_folder, write_file
 from registry.errors import NotFoundError, SnapshotError
 from registry.snapshot.folder import damage
-from registry.snapshot.manifest import FileEntry, Manifest, parse_manifest, read_note
+from registry.snapshot.manifest import FileEntry, Manifest, claimed, read_note
 
 __all__ = ["MAX_AGE_DAYS", "Draft", "SnapshotFolder", "Span"]
 
@@ -91,7 +91,7 @@ class SnapshotFolder:
 
     def manifest(self, seq: int) -> Manifest:
         """Return what the manifest says; its signature is for those who are given it to check."""
-        return parse_manifest(self.note(seq).rpartition("\n\n")[0] + "\n")
+        return claimed(self.note(seq))
 
     def served(self, now: int) -> Iterator[Manifest]:
         """Yield what may be handed out at ``now``, seconds since 1970, the newest first."""

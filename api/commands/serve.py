@@ -15,7 +15,8 @@ import click
 from api.commands.common import DATA, DATABASE, LOOK_AGAIN_SECONDS, opened, read_settings, stop_with_parent
 from api.settings import Settings
 from registry.backup import require_newest
-from registry.errors import SettingsError
+from registry.disk import make_folder
+from registry.errors import SettingsError, StorageError
 from registry.log_folder import LogFolder
 from registry.lookup import warm_up
 from registry.store.engine import SAFE_SQLITE, is_multiprocess_safe, sqlite_version
@@ -78,8 +79,8 @@ def serve(
         workers = 1
     if settings.index is not None:
         # Imports wait for the builder only where there is a folder; it says itself what is wrong with it.
-        with contextlib.suppress(OSError):
-            settings.index.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(StorageError):
+            make_folder(settings.index)
         _keep_at_work(settings, "db", "build-index", "--follow")
     if settings.log is not None and not settings.mirror:
         _keep_at_work(settings, "log", "publish", "--follow")

@@ -14,7 +14,6 @@ from api.auth import optional_caller
 from api.operations import Operation, operation
 from api.state import last_checkpoint, state
 from registry.errors import InputError
-from registry.leaf import plain
 from registry.store import events, payloads
 
 __all__ = ["blueprint"]
@@ -57,7 +56,7 @@ def changes() -> Response:
         rows = _page(connection, after, head, full=full)
         said = payloads.payloads_of(connection, [row.seq for row in rows]) if full else {}
     last = rows[-1].seq if rows and rows[-1].seq < head else None
-    wires = [_wire(row, said.get(row.seq), full=full) for row in rows]
+    wires = [payloads.to_wire(row, said.get(row.seq)) for row in rows]
     return jsonify(head=head, checkpoint=checkpoint, events=wires, next=last)
 
 
@@ -74,20 +73,6 @@ def _page(connection: Connection, after: int, head: int, *, full: bool) -> list[
             break
         kept += 1
     return rows[:kept]
-
-
-def _wire(row: Row[Any], payload: dict[str, Any] | None, *, full: bool) -> dict[str, Any]:
-    whole = full and row.erased_by is None
-    return {
-        "seq": row.seq,
-        "op": row.op,
-        "record": row.record,
-        "at": row.at,
-        "leaf": bytes(row.leaf).decode(),
-        "erased_by": row.erased_by,
-        "salt": bytes(row.salt).hex() if whole else None,
-        "payload": plain(payload) if whole else None,
-    }
 
 
 def _after(text: str) -> int:

@@ -14,7 +14,6 @@ from api.auth import require_caller
 from api.operations import Operation, operation
 from api.state import last_checkpoint, published_log, state
 from registry.errors import NotFoundError
-from registry.leaf import plain
 from registry.merkle import inclusion_proof
 from registry.note import Checkpoint, open_note, parse_checkpoint
 from registry.registrar import LOG, NOT_YOURS, NOT_YOURS_HINT
@@ -84,14 +83,8 @@ def _opened(note: str) -> Checkpoint:
 
 
 def _wire(row: Row[Any], payload: dict[str, Any] | None) -> dict[str, Any]:
-    return {
-        "seq": row.seq,
-        "op": row.op,
-        "at": row.at,
-        "leaf": bytes(row.leaf).decode(),
-        "salt": None if payload is None else bytes(row.salt).hex(),
-        "payload": plain(payload),
-    }
+    wire = payloads.to_wire(row, payload)
+    return {name: wire[name] for name in ("seq", "op", "at", "leaf", "salt", "payload")}
 
 
 def _proof(seq: int, checkpoint: Checkpoint | None) -> list[str] | None:

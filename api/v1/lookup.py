@@ -21,16 +21,15 @@ from registry.decision import decide, effective
 from registry.errors import InputError, PayloadTooLargeError
 from registry.fingerprint import QUERY_FORMS, VERSION, parse_fingerprint, sha256_from_hex
 from registry.lookup import MAX_NEAR, Question
+from registry.matching import MAX_STATEMENTS, TOO_PLAIN
 from registry.preference import Mode, Preference, Status, Use
 from registry.statement import Statement
 from registry.urls import canonicalize_url
 
-__all__ = ["MAX_STATEMENTS", "blueprint"]
+__all__ = ["blueprint"]
 
 blueprint = Blueprint("lookup", __name__, url_prefix="/api/v1")
 
-MAX_STATEMENTS = 8
-"""Most statements told of one item, the deciding ones first."""
 
 _LONGEST = 500
 _ITEM = {
@@ -168,10 +167,7 @@ def _parse(item: dict[str, Any]) -> Question | tuple[Status, str]:
     if question.url is None and question.sha256 is None and question.fingerprint is None:
         return Status.MALFORMED, "none of url, sha256 and fingerprint is given"
     if question.too_plain:
-        return (
-            Status.NOT_CHECKED,
-            "the picture is too plain to be told apart by its fingerprint; send its sha256",
-        )
+        return Status.NOT_CHECKED, TOO_PLAIN
     return question
 
 

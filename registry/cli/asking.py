@@ -12,11 +12,10 @@ from registry.client.snapshot import DAY, MAX_AGE_DAYS, Snapshot
 from registry.client.verdicts import Registry
 from registry.errors import SettingsError
 
-__all__ = ["age_of", "asked_of", "asking_options", "log_key_option", "max_age_option"]
+__all__ = ["age_of", "asked_of", "asking_options", "max_age_option"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-log_key_option = click.option("--log-key", metavar="KEY", help="Public key of the registry's log.")
 max_age_option = click.option(
     "--max-age",
     type=click.FloatRange(min=0, min_open=True),

@@ -34,6 +34,7 @@ __all__ = [
     "console",
     "counted",
     "emit_json",
+    "log_key_option",
     "only_registry",
     "progress_bar",
     "registries",
@@ -54,6 +55,9 @@ use_option = click.option(
     default=Use.GENAI_TRAIN.value,
     show_default=True,
     help="What for.",
+)
+log_key_option = click.option(
+    "--log-key", metavar="KEY", help="The log's public key, from a source that you trust."
 )
 reserve_option = click.option(
     "--reserve",

@@ -6,8 +6,16 @@ from typing import Any
 
 import click
 
-from registry.cli.common import CLEAN, INCOMPLETE, counted, only_registry, progress_bar, registry_options
-from registry.cli.log import keys_of, log_key_option, memory_at
+from registry.cli.common import (
+    CLEAN,
+    INCOMPLETE,
+    counted,
+    log_key_option,
+    only_registry,
+    progress_bar,
+    registry_options,
+)
+from registry.cli.log import keys_of, memory_at
 from registry.client.export import Checked, check_document, fetch_export
 from registry.client.log import known_keys, origin_of
 from registry.client.log_memory import write_private
@@ -40,7 +48,7 @@ def export(
     id_: str,
     target: Path | None,
     wait: int,
-    log_key: str,
+    log_key: str | None,
     registry_urls: tuple[str, ...],
     key: str | None,
 ) -> None:

@@ -13,6 +13,7 @@ from registry.cli.common import (
     INCOMPLETE,
     counted,
     emit_json,
+    log_key_option,
     progress_bar,
     registries,
 )
@@ -26,11 +27,7 @@ from registry.leaf import Leaf
 from registry.note import Checkpoint, Verifier
 from registry.tiles import TileReader
 
-__all__ = ["keys_of", "log", "log_key_option", "memory_at"]
-
-log_key_option = click.option(
-    "--log-key", metavar="KEY", default="", help="The log's public key, from a source that you trust."
-)
+__all__ = ["keys_of", "log", "memory_at"]
 
 
 @click.group()
@@ -62,7 +59,7 @@ def verify(
     ctx: click.Context,
     evidence: tuple[Path, ...],
     registry_urls: tuple[str, ...],
-    log_key: str,
+    log_key: str | None,
     full: bool,
     state: Path | None,
     output: str,

@@ -8,8 +8,17 @@ from typing import Any
 
 import click
 
-from registry.cli.asking import age_of, log_key_option
-from registry.cli.common import CLEAN, INCOMPLETE, Bar, emit_json, progress_bar, registries, registry_options
+from registry.cli.asking import age_of
+from registry.cli.common import (
+    CLEAN,
+    INCOMPLETE,
+    Bar,
+    emit_json,
+    log_key_option,
+    progress_bar,
+    registries,
+    registry_options,
+)
 from registry.client.http import RegistryClient
 from registry.client.pulling import Progress, Pulled, pull_snapshot
 from registry.client.snapshot import open_signed

@@ -49,12 +49,14 @@ def fetch_export(
     """Fetch everything about an own reservation, unchecked.
 
     Waits until a checkpoint covers its last event, at most ``seconds``, and not at all where no log is
-    published; ``tick`` is called before each pause. Raises :class:`registry.errors.RegistryError`.
+    published; ``tick`` is called before each pause. Raises :class:`registry.errors.RegistryError`, also for
+    an import.
     """
     keys = _log_keys(client)
     end = time.monotonic() + (0 if keys is None else seconds)
     while True:
         evidence = client.evidence(id_)
+        _require_single(id_, evidence)
         if _is_covered(evidence) or time.monotonic() + _PAUSE > end:
             break
         tick()
@@ -128,6 +130,16 @@ def _is_covered(evidence: Mapping[str, Any]) -> bool:
     return isinstance(events, list) and all(
         isinstance(event, dict) and event.get("proof") is not None for event in events
     )
+
+
+def _require_single(id_: str, evidence: Mapping[str, Any]) -> None:
+    """Raise :class:`RegistryRefusedError` for an import, whose works are told nowhere one by one."""
+    told = evidence.get("events")
+    if isinstance(told, list) and any(isinstance(one, dict) and one.get("op") == "part" for one in told):
+        raise RegistryRefusedError(
+            f"{id_} is an import, which cannot be exported",
+            hint="Its file is what was lodged; the registry's answer to `complete` names its event.",
+        )
 
 
 def _require_borne_out(document: Mapping[str, Any], events: Sequence[Proven]) -> None:

@@ -22,7 +22,7 @@ from registry.client.log import Found, Kept, NotYetError, Seen, check_log, origi
 from registry.errors import CaveatError, InputError, LogError, ProofError, RegistryRefusedError
 from registry.jsontext import strict_json
 from registry.note import Verifier
-from registry.tiles import ENTRIES, HASHES_A_TILE, Tile, pack_entries, tile_path, unpack_entries
+from registry.tiles import ENTRIES, HASHES_A_TILE, Tile, beginning, tile_path
 
 __all__ = ["LogMemory", "look", "visit", "write_private"]
 
@@ -191,8 +191,6 @@ def _tile(client: RegistryClient, tile: Tile) -> bytes:
         if tile.width == HASHES_A_TILE:
             raise
         with suppress(RegistryRefusedError):
-            data = client.fetch(f"/{tile_path(replace(tile, width=HASHES_A_TILE))}", largest)
-            if tile.level != ENTRIES:
-                return data[: 32 * tile.width]
-            return pack_entries(unpack_entries(data)[: tile.width])
+            full = tile_path(replace(tile, width=HASHES_A_TILE))
+            return beginning(tile, client.fetch(f"/{full}", largest))
         raise

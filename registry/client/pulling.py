@@ -22,7 +22,7 @@ import requests
 import urllib3
 
 from registry.client.http import RegistryClient
-from registry.client.snapshot import PINNED
+from registry.client.snapshot import PINNED, known_key
 from registry.errors import (
     ProofError,
     RegistryAnswerError,
@@ -37,9 +37,9 @@ from registry.snapshot.manifest import (
     TIERS,
     FileEntry,
     Manifest,
+    claimed,
     files_of,
     open_manifest,
-    parse_manifest,
     read_note,
 )
 
@@ -126,19 +126,11 @@ def _latest(registry: RegistryClient) -> str:
 
 def _checked(folder: Path, note: str, log_key: str | None) -> Manifest:
     """Return the manifest in ``note``, signed by the key that is known here, and not older than what is."""
-    pinned = _pinned(folder)
-    if log_key and pinned and Verifier.parse(log_key) != pinned:
-        raise ProofError(
-            f"the key that was given is not {pinned.text}, which is pinned in {folder}",
-            hint="If the log has a new key that you trust, fetch into another folder.",
-        )
-    known = Verifier.parse(log_key) if log_key else pinned
-    if known is None:
-        known = Verifier.parse(parse_manifest(note.rpartition("\n\n")[0] + "\n").log_key)
-    manifest = open_manifest(note, known)
-    if pinned is not None and (folder / "manifest").exists():
+    known = known_key(folder, log_key)
+    manifest = open_manifest(note, known or Verifier.parse(claimed(note).log_key))
+    if known is not None and (folder / "manifest").exists():
         with contextlib.suppress(ProofError, SnapshotError):  # One that is damaged is replaced.
-            here = open_manifest(read_note(folder / "manifest"), pinned)
+            here = open_manifest(read_note(folder / "manifest"), known)
             _require_newer(manifest, here)
     return manifest
 
@@ -150,13 +142,6 @@ def _require_newer(manifest: Manifest, here: Manifest) -> None:
             "it would take back what was said since",
             hint="Ask the operator; an older copy may have been put in its place.",
         )
-
-
-def _pinned(folder: Path) -> Verifier | None:
-    try:
-        return Verifier.parse((folder / PINNED).read_text(encoding="utf-8").strip())
-    except FileNotFoundError:
-        return None
 
 
 def _pin(folder: Path, manifest: Manifest) -> None:
@@ -174,7 +159,7 @@ def _is_here(path: Path, entry: FileEntry) -> bool:
 def _older(folder: Path) -> Sequence[FileEntry]:
     """Return the files of the snapshot that is here; each is checked by what is made of it."""
     try:
-        return parse_manifest(read_note(folder / "manifest").rpartition("\n\n")[0] + "\n").files
+        return claimed(read_note(folder / "manifest")).files
     except SnapshotError:
         return ()
 

@@ -20,7 +20,7 @@ from registry.client.http import Asked, Known
 from registry.decision import decide, effective
 from registry.errors import InputError, ProofError, SnapshotError, StaleSnapshotError
 from registry.fingerprint import VERSION
-from registry.matching import MAX_NEAR, Found, Question, find
+from registry.matching import MAX_NEAR, MAX_STATEMENTS, TOO_PLAIN, Found, Question, find
 from registry.note import Verifier
 from registry.preference import Preference, Status, Use
 from registry.snapshot.folder import open_files, tiers_here
@@ -30,7 +30,7 @@ from registry.snapshot.search import MAYBE, SnapshotIndex
 from registry.statement import Match, Statement
 from registry.urls import canonicalize_url
 
-__all__ = ["DAY", "MAX_AGE_DAYS", "PINNED", "Snapshot", "open_signed", "pinned_key"]
+__all__ = ["DAY", "MAX_AGE_DAYS", "PINNED", "Snapshot", "known_key", "open_signed"]
 
 DAY = 86_400
 MAX_AGE_DAYS = 7
@@ -40,38 +40,38 @@ PINNED = "log.key"
 
 _AHEAD = 3_600
 """Seconds by which a registry's clock may go before ours."""
-_MOST = 8
-"""Most statements told of one item, the deciding ones first, as the service does."""
 _LABEL = "a filter, which may err"
 _AGAIN = "Fetch a newer one: caveat snapshot pull DIR."
-_TOO_PLAIN = "the picture is too plain to be told apart by its fingerprint; send its sha256"
 _NO_PICTURES = "the snapshot here has no pictures to compare with; fetch its tier pictures"
 
 
-def pinned_key(folder: Path, given: str | None = None) -> Verifier:
+def known_key(folder: Path, given: str | None = None) -> Verifier | None:
     """Return the key by which the snapshot in ``folder`` is checked: ``given``, or the one pinned there.
 
-    Raises :class:`ProofError` when there is none, or they are two.
+    Raises :class:`ProofError` when they are two, :class:`SnapshotError` when the pinned one cannot be read.
     """
     try:
         pinned = (folder / PINNED).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
+    except FileNotFoundError:
         pinned = ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise SnapshotError(f"{folder / PINNED} cannot be read: {error}") from error
     if given and pinned and given != pinned:
         raise ProofError(
-            f"the key {given} is not {pinned}, by which {folder} was checked before",
+            f"the key that was given is not {pinned}, which is pinned in {folder}",
             hint="If the log has a new key that you trust, fetch into another folder.",
         )
-    if not (given or pinned):
-        raise ProofError(
-            f"no key to check {folder} with", hint="Give --log-key; the registry's operator publishes it."
-        )
-    return Verifier.parse(given or pinned)
+    return Verifier.parse(given or pinned) if given or pinned else None
 
 
 def open_signed(folder: Path, given: str | None = None) -> Manifest:
     """Return the manifest of the snapshot in ``folder``, signed as it must be."""
-    return open_manifest(read_note(folder / "manifest"), pinned_key(folder, given))
+    note, known = read_note(folder / "manifest"), known_key(folder, given)
+    if known is None:
+        raise ProofError(
+            f"no key to check {folder} with", hint="Give --log-key; the registry's operator publishes it."
+        )
+    return open_manifest(note, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class Snapshot:
 
     def _known(self, question: Question, matches: Found, use: Use, *, complete: bool) -> Known:
         said = [self._statement(ref, match, use) for (ref, _), match in sorted(matches.items(), key=_place)]
-        told = [replace(one, principal="") for one in effective(said, use)[:_MOST]]
+        told = [replace(one, principal="") for one in effective(said, use)[:MAX_STATEMENTS]]
         decision = decide(told, use)
         # What was not compared could only make the answer stricter: a reservation stands, anything else not.
         if decision.preference is not Preference.RESERVED:
@@ -200,7 +200,7 @@ def _question(item: Asked) -> Question | tuple[Status, str]:
         return Status.MALFORMED, "none of url, sha256 and fingerprint is given"
     sha256 = None if item.fingerprint is None else item.fingerprint.sha256
     question = Question(url, sha256, item.fingerprint)
-    return (Status.NOT_CHECKED, _TOO_PLAIN) if question.too_plain else question
+    return (Status.NOT_CHECKED, TOO_PLAIN) if question.too_plain else question
 
 
 def _place(found: tuple[tuple[int, str], Match]) -> int:

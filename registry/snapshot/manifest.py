@@ -27,6 +27,7 @@ __all__ = [
     "TIERS",
     "FileEntry",
     "Manifest",
+    "claimed",
     "files_of",
     "format_manifest",
     "open_manifest",
@@ -149,6 +150,11 @@ def open_manifest(note: str, verifier: Verifier) -> Manifest:
     return manifest
 
 
+def claimed(note: str) -> Manifest:
+    """Return the manifest in ``note``, whoever signed it. Raises :class:`SnapshotError`."""
+    return parse_manifest(note.rpartition("\n\n")[0] + "\n")
+
+
 def read_note(path: Path) -> str:
     """Read a signed note. Raises :class:`SnapshotError` when there is none that can be read."""
     try:
@@ -178,4 +184,20 @@ def _is_sound(manifest: Manifest) -> bool:
         all(type(one) is str for one in texts)
         and all(type(one) is int and 0 <= one <= _LARGEST for one in numbers)
         and len({(entry.tier, entry.name) for entry in manifest.files}) == len(manifest.files)
+        and _is_gapless(manifest)
     )
+
+
+def _is_gapless(manifest: Manifest) -> bool:
+    """Say whether the files of each kind follow each other from the first event to the last, without a gap.
+
+    What is missing in between would answer ``unknown``.
+    """
+    spans: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for entry in manifest.files:
+        spans.setdefault((entry.tier, entry.kind), []).append((entry.after, entry.upto))
+    return all(_follow(sorted(each), manifest.seq) for each in spans.values())
+
+
+def _follow(spans: list[tuple[int, int]], end: int) -> bool:
+    return [after for after, _ in spans] + [end] == [0, *(upto for _, upto in spans)]

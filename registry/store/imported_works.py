@@ -16,14 +16,12 @@ from sqlalchemy import Connection, LargeBinary, func, literal_column, select, tu
 from registry.blocks import HEAD_BYTES, Block, Layout
 from registry.errors import StorageError
 from registry.store.imports import withdrawn_of
-from registry.store.sql import table_of
+from registry.store.sql import portions, table_of
 from registry.tables import ImportPart, WithdrawnWork
 
 __all__ = ["ImportedWork", "ListedWork", "works_at", "works_of"]
 
 _PART, _WITHDRAWN = table_of(ImportPart), table_of(WithdrawnWork)
-_MANY = 500
-"""Rows named in one statement."""
 _PIECE = (
     f"SELECT asked.number, substr({_PART.c.blob.name}, asked.at, asked.size)"  # noqa: S608 - no one else's text
     f" FROM asked JOIN {_PART.name} ON {_PART.name}.{_PART.c.seq.name} = asked.seq"
@@ -102,7 +100,7 @@ def _read_in_sqlite(connection: Connection, held: Sequence[tuple[int, int]]) -> 
     driver: Any = connection.connection.driver_connection
     open_blob = getattr(driver, "open_blob", None) or partial(_standard_blob, driver)
     rows = {}
-    for some in _portions(sorted({place[0] for place in held})):
+    for some in portions(sorted({place[0] for place in held})):
         wanted = select(literal_column("rowid"), _PART.c.seq, _PART.c.batch_id, _PART.c.works)
         for rowid, at, batch_id, works in connection.execute(wanted.where(_PART.c.seq.in_(some), _HOLDS)):
             rows[at] = rowid, batch_id, works
@@ -136,7 +134,7 @@ def _piece(blob: Any, at: int, size: int) -> bytes:
 def _gone(connection: Connection, places: Sequence[tuple[int, int]], seq: int) -> set[tuple[int, int]]:
     """Return which of these (event, ordinal) were withdrawn alone by event ``seq``."""
     gone: set[tuple[int, int]] = set()
-    for some in _portions(places):
+    for some in portions(places):
         here = tuple_(_WITHDRAWN.c.from_seq, _WITHDRAWN.c.ordinal).in_(some)
         wanted = select(_WITHDRAWN.c.from_seq, _WITHDRAWN.c.ordinal).where(here, _WITHDRAWN.c.to_seq <= seq)
         gone |= {(row.from_seq, row.ordinal) for row in connection.execute(wanted)}
@@ -146,7 +144,7 @@ def _gone(connection: Connection, places: Sequence[tuple[int, int]], seq: int) -
 def _layouts(connection: Connection, seqs: Sequence[int]) -> dict[int, tuple[str, Layout]]:
     """Return the import and the layout of each part of ``seqs`` that has works."""
     found = {}
-    for some in _portions(seqs):
+    for some in portions(seqs):
         head = func.substr(_PART.c.blob, 1, HEAD_BYTES, type_=LargeBinary)
         wanted = select(_PART.c.seq, _PART.c.batch_id, _PART.c.works, head).where(
             _PART.c.seq.in_(some), _HOLDS
@@ -160,15 +158,10 @@ def _pieces(connection: Connection, wanted: Sequence[tuple[int, int, int]]) -> l
     """Return the bytes at each (event, place, length) of the blocks."""
     found = [b""] * len(wanted)
     asked = [(number, *one) for number, one in enumerate(wanted) if one[2]]
-    for some in _portions(asked):
+    for some in portions(asked):
         # Numbers of our own stand in the text: to compile a parameter for each takes longer than the reading.
         rows = ", ".join(f"({number:d}, {seq:d}, {at + 1:d}, {size:d})" for number, seq, at, size in some)
         asking = f"WITH asked (number, seq, at, size) AS (VALUES {rows}) " + _PIECE
         for number, data in connection.exec_driver_sql(asking):
             found[number] = bytes(data)
     return found
-
-
-def _portions(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for at in range(0, len(items), _MANY):
-        yield items[at : at + _MANY]

@@ -56,9 +56,6 @@ __all__ = [
 
 _BATCH, _PART, _WITHDRAWN = (table_of(one) for one in (ImportBatch, ImportPart, WithdrawnWork))
 _EVENT, _VERSION = table_of(Event), table_of(ReservationVersion)
-_VERSION_COLUMNS = [
-    column.name for column in _VERSION.c if column.name not in ("reservation_id", "from_seq", "to_seq")
-]
 OPEN, COMPLETE, ROLLED_BACK = "open", "complete", "rolled-back"
 """States of an import; one that was withdrawn stays complete."""
 OPS = ("import", "rollback", "withdraw-works")
@@ -196,8 +193,8 @@ def erase(tx: Transaction, batch_id: str) -> None:
 def payload_of(connection: Connection, event: Row[Any]) -> dict[str, Any]:
     """Return what an event of one of ``OPS`` says, put together again from its rows.
 
-    {"version": {…}, "import": {"parts", "works", "digest", "note"}}, {"rollback": {"parts", "works"}}, or
-    {"withdrawn": [[event, ordinal], …]}.
+    {"import": {"parts", "works", "digest", "note"}} without the version that it began, {"rollback": {"parts",
+    "works"}}, or {"withdrawn": [[event, ordinal], …]}.
     """
     if event.op == "withdraw-works":
         wanted = select(_WITHDRAWN.c.from_seq, _WITHDRAWN.c.ordinal).where(_WITHDRAWN.c.to_seq == event.seq)
@@ -207,10 +204,7 @@ def payload_of(connection: Connection, event: Row[Any]) -> dict[str, Any]:
     said = {"parts": batch.parts, "works": batch.works}
     if event.op == "rollback":
         return {"rollback": said}
-    wanted = select(*(_VERSION.c[name] for name in _VERSION_COLUMNS))
-    began = (_VERSION.c.reservation_id == event.record) & (_VERSION.c.from_seq == event.seq)
-    version = dict(connection.execute(wanted.where(began)).one()._mapping)
-    return {"version": version, "import": {**said, "digest": bytes(batch.digest), "note": batch.note}}
+    return {"import": {**said, "digest": bytes(batch.digest), "note": batch.note}}
 
 
 def count_between(connection: Connection, after: int, upto: int) -> int:

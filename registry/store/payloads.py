@@ -9,14 +9,15 @@ an event, to which its leaf commits, can be put together again from its rows. An
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, func, select
 
-from registry.leaf import parse_leaf
+from registry.blocks import ROW_COLUMNS
+from registry.leaf import parse_leaf, plain
 from registry.store import Transaction, events, imports, reservations
-from registry.store.sql import table_of
+from registry.store.sql import portions, table_of
 from registry.tables import Event, ReservationVersion, UrlRuleRow, Work
 
-__all__ = ["content_of", "erase", "from_wire", "insert", "misplaced", "payloads_of", "sizes_of"]
+__all__ = ["content_of", "erase", "from_wire", "insert", "misplaced", "payloads_of", "sizes_of", "to_wire"]
 
 _VERSION_COLUMNS = (
     "principal_id",
@@ -28,7 +29,6 @@ _VERSION_COLUMNS = (
     "state",
     "at",
 )
-_WORK_COLUMNS = ("title", "url", "url_key", "sha256", "packed")
 _RULE_COLUMNS = ("kind", "surt", "key")
 
 _EVENT = table_of(Event)
@@ -41,7 +41,6 @@ _MEMBERS = {
     "erase": ("version", "works", "rules"),
 }
 _BYTES = frozenset({"url_key", "sha256", "packed", "key"})
-_MANY = 500
 
 
 def insert(tx: Transaction, record: str, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,6 +56,20 @@ def insert(tx: Transaction, record: str, payload: Mapping[str, Any]) -> dict[str
     reservations.insert_works(tx, [{**owner, **row} for row in said.get("works", ())])
     reservations.insert_rules(tx, [{**owner, **row} for row in said.get("rules", ())])
     return said
+
+
+def to_wire(event: Row[Any], payload: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the JSON form of an event; its salt and ``payload`` for those who may see them, else null."""
+    return {
+        "seq": event.seq,
+        "op": event.op,
+        "record": event.record,
+        "at": event.at,
+        "leaf": bytes(event.leaf).decode(),
+        "erased_by": event.erased_by,
+        "salt": None if payload is None else bytes(event.salt).hex(),
+        "payload": plain(payload),
+    }
 
 
 def from_wire(op: str, wire: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +107,7 @@ def content_of(connection: Connection, record: str) -> dict[str, Any]:
         name: [
             row for rows in _rows(connection, table, columns, _now_of(table, record)).values() for row in rows
         ]
-        for name, table, columns in (("works", _WORK, _WORK_COLUMNS), ("rules", _RULE, _RULE_COLUMNS))
+        for name, table, columns in (("works", _WORK, ROW_COLUMNS), ("rules", _RULE, _RULE_COLUMNS))
     }
 
 
@@ -102,8 +115,8 @@ def payloads_of(connection: Connection, seqs: Iterable[int]) -> dict[int, dict[s
     """Return the payload of each event of ``seqs``; none for those that were erased."""
     wanted = sorted(set(seqs))
     found: dict[int, dict[str, Any]] = {}
-    for at in range(0, len(wanted), _MANY):
-        found |= _payloads(connection, wanted[at : at + _MANY])
+    for some in portions(wanted):
+        found |= _payloads(connection, list(some))
     return found
 
 
@@ -146,7 +159,7 @@ def _payloads(connection: Connection, seqs: list[int]) -> dict[int, dict[str, An
     versions = _rows(connection, _VERSION, _VERSION_COLUMNS, _of_events(_VERSION, seqs))
     members: dict[str, Mapping[int, Any]] = {
         "version": {seq: rows[0] for seq, rows in versions.items()},
-        "works": _rows(connection, _WORK, _WORK_COLUMNS, _of_events(_WORK, seqs)),
+        "works": _rows(connection, _WORK, ROW_COLUMNS, _of_events(_WORK, seqs)),
         "rules": _rows(connection, _RULE, _RULE_COLUMNS, _of_events(_RULE, seqs)),
     }
     empty: dict[str, Any] = {"version": None, "works": [], "rules": []}
@@ -158,7 +171,9 @@ def _payloads(connection: Connection, seqs: list[int]) -> dict[int, dict[str, An
         elif event.op == "part":
             found[event.seq] = imports.payload_of_part(connection, event.seq)
         elif event.op in imports.OPS:
-            found[event.seq] = imports.payload_of(connection, event)
+            version = versions.get(event.seq)
+            said = imports.payload_of(connection, event)
+            found[event.seq] = said if version is None else {"version": version[0], **said}
         else:
             names = _MEMBERS[event.op]
             found[event.seq] = {name: members[name].get(event.seq, empty[name]) for name in names}
@@ -171,7 +186,7 @@ def _exactly(payload: Mapping[str, Any]) -> dict[str, Any]:
     if "version" in payload:
         version = payload["version"]
         said["version"] = version and {name: version[name] for name in _VERSION_COLUMNS}
-    for member, columns in (("works", _WORK_COLUMNS), ("rules", _RULE_COLUMNS)):
+    for member, columns in (("works", ROW_COLUMNS), ("rules", _RULE_COLUMNS)):
         if member in payload:
             said[member] = [{name: row[name] for name in columns} for row in payload[member]]
     return said

@@ -11,7 +11,7 @@ from typing import Any
 from registry.blocks import Block
 from registry.errors import InputError, ProofError
 from registry.leaf import Leaf, commit
-from registry.store import Transaction, events, imports, payloads, principals, reservations
+from registry.store import Transaction, events, imports, payloads, principals
 
 __all__ = ["commitment_of", "replay"]
 
@@ -75,4 +75,4 @@ def _replay_import(tx: Transaction, leaf: Leaf, wire: Mapping[str, Any], at: int
     else:
         said = {**wire["import"], "digest": bytes.fromhex(wire["import"]["digest"])}
         imports.settle(tx, leaf.record, {"state": imports.COMPLETE, **said})
-        reservations.insert_version(tx, {"reservation_id": leaf.record, **wire["version"]})
+        payloads.insert(tx, leaf.record, {"version": wire["version"]})

@@ -1,15 +1,13 @@
 """Reservations, their works and their URL rules: versioned rows, read as they held at an event."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     Column,
-    ColumnElement,
     Connection,
     Row,
     Table,
-    and_,
     delete,
     func,
     insert,
@@ -20,7 +18,7 @@ from sqlalchemy import (
 )
 
 from registry.store import Transaction, imported_works, imports
-from registry.store.sql import table_of
+from registry.store.sql import holds, portions, table_of
 from registry.tables import ReservationVersion, UrlRuleRow, Work
 
 __all__ = [
@@ -42,8 +40,6 @@ __all__ = [
 VERSION = table_of(ReservationVersion)
 WORK = table_of(Work)
 RULE = table_of(UrlRuleRow)
-_MANY = 500
-"""Rows named in one statement."""
 _T = TypeVar("_T")
 
 
@@ -133,8 +129,8 @@ def rules_at(connection: Connection, places: Sequence[tuple[int, int]], seq: int
 def versions_at(connection: Connection, ids: Sequence[str], seq: int) -> Sequence[Row[Any]]:
     """Return the version of each of these reservations that holds at event ``seq``."""
     found: list[Row[Any]] = []
-    for some in _portions(ids):
-        wanted = select(VERSION).where(VERSION.c.reservation_id.in_(some), _holds(VERSION, seq))
+    for some in portions(ids):
+        wanted = select(VERSION).where(VERSION.c.reservation_id.in_(some), holds(VERSION, seq))
         found += connection.execute(wanted).all()
     return found
 
@@ -147,19 +143,10 @@ def _at(
     seq: int,
 ) -> Sequence[Row[Any]]:
     found: list[Row[Any]] = []
-    for some in _portions(places):
+    for some in portions(places):
         here = tuple_(table.c.from_seq, table.c.ordinal).in_(some)
-        found += connection.execute(select(*columns).where(here, _holds(table, seq))).all()
+        found += connection.execute(select(*columns).where(here, holds(table, seq))).all()
     return found
-
-
-def _holds(table: Table, seq: int) -> ColumnElement[bool]:
-    return and_(table.c.from_seq <= seq, or_(table.c.to_seq.is_(None), table.c.to_seq > seq))
-
-
-def _portions(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for at in range(0, len(values), _MANY):
-        yield values[at : at + _MANY]
 
 
 def _insert_numbered(tx: Transaction, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -7,13 +7,13 @@ being written. What a withdrawn reservation brought does not hold; what was eras
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, Table, and_, func, or_, select
+from sqlalchemy import Connection, Row, Select, Table, func, select
 
 from registry.blocks import Block
 from registry.errors import LogError
 from registry.preference import State
 from registry.store import events, index_rows
-from registry.store.sql import table_of
+from registry.store.sql import holds, table_of
 from registry.tables import Event, ImportPart, ReservationVersion, UrlRuleRow, WithdrawnWork, Work
 
 __all__ = ["count_between", "last_leaf", "rules_between", "versions_between", "works_between"]
@@ -80,7 +80,7 @@ def rules_between(connection: Connection, after: int, upto: int, seq: int) -> _R
 def versions_between(connection: Connection, after: int, upto: int, seq: int) -> _Rows:
     """Yield the versions of reservations that began with these events and hold at ``seq``."""
     wanted = select(_VERSION).where(_VERSION.c.from_seq > after, _VERSION.c.from_seq <= upto)
-    wanted = wanted.where(_holds(_VERSION, seq), _VERSION.c.state != State.WITHDRAWN)
+    wanted = wanted.where(holds(_VERSION, seq), _VERSION.c.state != State.WITHDRAWN)
     yield from _partitions(connection, wanted.order_by(_VERSION.c.from_seq, _VERSION.c.reservation_id))
 
 
@@ -91,7 +91,7 @@ def _rows_between(
     joined = table.join(_VERSION, table.c.reservation_id == _VERSION.c.reservation_id)
     wanted = select(table.c.from_seq, table.c.ordinal, table.c.reservation_id, *columns, *_SAID)
     wanted = wanted.select_from(joined).where(table.c.from_seq > after, table.c.from_seq <= upto)
-    wanted = wanted.where(_holds(table, seq), _holds(_VERSION, seq), _VERSION.c.state != State.WITHDRAWN)
+    wanted = wanted.where(holds(table, seq), holds(_VERSION, seq), _VERSION.c.state != State.WITHDRAWN)
     yield from _partitions(connection, wanted.order_by(table.c.from_seq, table.c.ordinal))
 
 
@@ -103,7 +103,7 @@ def _imported_between(connection: Connection, after: int, upto: int, seq: int) -
     joined = _PART.join(_VERSION, _PART.c.batch_id == _VERSION.c.reservation_id)
     wanted = select(_PART.c.seq, _PART.c.batch_id, _PART.c.blob, *_SAID).select_from(joined)
     wanted = wanted.where(_PART.c.seq > after, _PART.c.seq <= upto, func.length(_PART.c.blob) > 0)
-    wanted = wanted.where(_holds(_VERSION, seq), _VERSION.c.state != State.WITHDRAWN)
+    wanted = wanted.where(holds(_VERSION, seq), _VERSION.c.state != State.WITHDRAWN)
     with connection.execution_options(yield_per=_BLOCKS).execute(wanted.order_by(_PART.c.seq)) as parts:
         for part in parts:
             yield [
@@ -117,10 +117,6 @@ def _works_of(part: Row[Any]) -> Iterator[_Imported]:
         sha256 = row["sha256"] if row["has_sha256"] else None
         keys = (row["url"], row["url_key"], sha256, row["packed"] or None)
         yield _Imported(part.seq, part.batch_id, *keys, *said)
-
-
-def _holds(table: Table, seq: int) -> Any:
-    return and_(table.c.from_seq <= seq, or_(table.c.to_seq.is_(None), table.c.to_seq > seq))
 
 
 def _partitions(connection: Connection, wanted: Select[Any]) -> _Rows:

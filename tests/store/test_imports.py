@@ -25,7 +25,7 @@ from registry.merkle import leaf_hash, require_inclusion
 from registry.note import Signer, sign_note
 from registry.preference import Preference, Use
 from registry.registrar import Draft, Registrar, WorkDraft
-from registry.store import Store, events, imports, principals, reservations
+from registry.store import Store, events, imports, payloads, principals, reservations
 from registry.store.sql import table_of
 from registry.tables import Event, Head, ImportPart
 from registry.urls import canonicalize_url
@@ -490,11 +490,9 @@ class TestInTheLog:
         gone.importer.roll_back(gone.caller, gone.id)
         with store.read() as connection:
             happened = [*events.of_record(connection, one.id), *events.of_record(connection, gone.id)]
-            said = {
-                event.seq: imports.payload_of(connection, event)
-                for event in happened
-                if event.op in imports.OPS
-            }
+            said = payloads.payloads_of(
+                connection, [event.seq for event in happened if event.op in imports.OPS]
+            )
             version = reservations.current(connection, one.id)
         assert [event.op for event in happened] == [
             *("part", "part", "import", "withdraw-works"),

@@ -25,7 +25,7 @@ from registry.errors import (
 from registry.fsck import check_rows, fsck
 from registry.import_claim import Claim, digest_of, statement_of
 from registry.imports import Importer, PartBody
-from registry.leaf import format_leaf, parse_leaf, plain
+from registry.leaf import format_leaf, parse_leaf
 from registry.listing import NDJSON
 from registry.log_folder import LogFolder
 from registry.lookup import Lookup, Question
@@ -78,23 +78,10 @@ class Peer:
         with self.store.read() as connection:
             rows = events.between(connection, after, min(after + self.page, head)) if head > after else []
             said = payloads.payloads_of(connection, [row.seq for row in rows])
-        page = {"head": head, "events": [self._wire(row, said.get(row.seq)) for row in rows]}
+        page = {"head": head, "events": [payloads.to_wire(row, said.get(row.seq)) for row in rows]}
         page = json.loads(json.dumps(page))
         self.change(page)
         return page
-
-    def _wire(self, row: Any, payload: Any) -> dict[str, Any]:
-        whole = row.erased_by is None
-        return {
-            "seq": row.seq,
-            "op": row.op,
-            "record": row.record,
-            "at": row.at,
-            "leaf": bytes(row.leaf).decode(),
-            "erased_by": row.erased_by,
-            "salt": bytes(row.salt).hex() if whole else None,
-            "payload": plain(payload) if whole else None,
-        }
 
 
 @pytest.fixture
