@@ -1,32 +1,46 @@
-"""Who said what about a use, and what follows from it: the one place where consent is decided.
+"""From what was said to what follows: the one place where consent is decided.
 
-A :class:`~registry.statement.Statement` is what one speaker said about one asset; :func:`decide` combines
-statements into a :class:`Decision` for one use, by these rules and in this order:
+A :class:`~registry.statement.Statement` is what one speaker said about one asset, through a registry or a
+signal of the work or its site; :func:`decide` combines statements into a :class:`Decision` for one use, by
+these rules and in this order:
 
 1. among the statements of one verified principal that match exactly, the narrowest scope wins, then
    the newest, if it is as well proven; nobody else's statement is ever lifted by them;
-2. ``allowed`` counts only from evidence level ``ALLOWING_LEVEL`` up; below it, it says nothing;
-3. of what is left the most restrictive wins: reserved > conditional > allowed > unknown;
-4. a statement whose match is uncertain (a near duplicate beyond the strict radius) decides nothing by
-   itself: it asks for a review, and in strict mode it removes.
+2. a condition that the run has shown to be met restricts no more;
+3. ``allowed`` counts only from those who may permit: a registry's record from evidence level
+   ``ALLOWING_LEVEL`` up, a signal that is signed or the host's and read to the letter; from others it says
+   nothing;
+4. a hint, which is about something else, counts in strict mode only;
+5. of what is left the most restrictive wins: reserved > conditional > allowed > unknown;
+6. a statement whose match is uncertain (a near duplicate beyond the strict radius, natural language) decides
+   nothing by itself: it asks for a review, and in strict mode it removes;
+7. two claims of level ``ALLOWING_LEVEL`` or more on exactly this asset, of which one allows what the other
+   reserves, are a dispute: reserved, and the decision says so.
 
 What the decision does to a sample depends on the mode: ``eu-art4`` keeps the unknown, ``strict`` does
 not, ``research-art3`` records reservations and enforces none. ``conditional`` acts as reserved.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from registry.preference import ALLOWING_LEVEL, Action, Mode, Preference, State, Use
-from registry.statement import EXACT_MATCHES, Statement
+from registry.preference import ALLOWING_LEVEL, Action, Mode, Preference, Scope, State, Use
+from registry.reasons import Ground, reason, silence
+from registry.statement import EXACT_MATCHES, Quality, Speaker, Statement
 
 __all__ = ["Decision", "decide", "effective"]
+
+_MAY_PERMIT = frozenset({Speaker.SIGNED, Speaker.HOST})
+_CAN_BE_MET = frozenset({Quality.EXACT, Quality.INFERRED})
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What follows for one use in one mode, and from which statements."""
+    """What follows for one use in one mode, and from which statements.
+
+    ``statements`` are those that decided, strongest first; in a dispute the claims of the other side follow.
+    """
 
     use: Use
     mode: Mode
@@ -34,6 +48,7 @@ class Decision:
     action: Action
     statements: tuple[Statement, ...]
     reason: str
+    disputed: bool = False
 
     @property
     def matched_by(self) -> str | None:
@@ -42,48 +57,127 @@ class Decision:
 
     @property
     def state(self) -> State | None:
-        """The state of the deciding record; None when nothing was said."""
+        """The state of the deciding record, ``disputed`` in a dispute; None when nothing was said."""
+        if self.disputed:
+            return State.DISPUTED
         return self.statements[0].state if self.statements else None
 
 
-def effective(statements: Iterable[Statement], use: Use) -> list[Statement]:
-    """Return the statements about ``use`` that still count after rules 1 and 2, strongest first.
+def effective(
+    statements: Iterable[Statement], use: Use, met: frozenset[str] = frozenset()
+) -> list[Statement]:
+    """Return the statements about ``use`` that still count after rules 1 to 3, strongest first.
 
     Applying it again changes nothing, so a registry can send them without naming principals.
     """
     about = [s for s in statements if use in s.preferences and s.state is not State.WITHDRAWN]
     kept = [s for s in about if not any(_lifts(other, s) for other in about)]
-    kept = [
-        s
-        for s in kept
-        if s.preferences[use] is not Preference.UNKNOWN
-        and (s.preferences[use] is not Preference.ALLOWED or s.evidence_level >= ALLOWING_LEVEL)
-    ]
-    return sorted(kept, key=lambda s: _strength(s, use))
+    return sorted((s for s in kept if _counts(s, use, met)), key=lambda s: _strength(s, use, met))
 
 
-def decide(statements: Iterable[Statement], use: Use, mode: Mode = Mode.EU_ART4) -> Decision:
-    """Combine ``statements`` into the decision for ``use``; see the module's rules."""
-    counted = effective(statements, use)
-    if not counted:
-        return _silence(use, mode)
+def decide(
+    statements: Iterable[Statement],
+    use: Use,
+    mode: Mode = Mode.EU_ART4,
+    met: frozenset[str] = frozenset(),
+) -> Decision:
+    """Combine ``statements`` into the decision for ``use``; see the module's rules.
+
+    ``met`` are the terms whose conditions the run has shown to be met, as the statements name them.
+    """
+    said = list(statements)
+    counted = [s for s in effective(said, use, met) if mode is Mode.STRICT or not _is_hint(s)]
     certain = [s for s in counted if s.match.certain]
-    doubtful = [s for s in counted if not s.match.certain and s.preferences[use] is not Preference.ALLOWED]
-    preference = certain[0].preferences[use] if certain else Preference.UNKNOWN
-    restricted = preference in (Preference.RESERVED, Preference.CONDITIONAL)
-    if restricted or not doubtful:
-        deciding = tuple(s for s in certain if s.preferences[use] is preference)
-        action = _action(preference, mode)
-    else:
-        deciding = tuple(doubtful)
-        action = _doubtful_action(mode)
-    return Decision(use, mode, preference, action, deciding, _sentence(use, mode, preference, deciding))
+    doubtful = [s for s in counted if not s.match.certain and _value(s, use, met) is not Preference.ALLOWED]
+    values = [_value(s, use, met) for s in certain]
+    preference = max(values, key=lambda value: value.restriction, default=Preference.UNKNOWN)
+    if doubtful and not _restricts(preference):
+        ground = Ground(use, mode, preference, tuple(doubtful))
+        return _decision(ground, _doubtful_action(mode))
+    if not values:
+        return _silence(said, use, mode, met)
+    deciding = tuple(s for s, value in zip(certain, values, strict=True) if value is preference)
+    ground = Ground(use, mode, preference, deciding, _opposing(certain, use))
+    return _decision(ground, _action(preference, mode))
+
+
+def _decision(ground: Ground, action: Action) -> Decision:
+    deciding = (*ground.deciding, *ground.opposing)
+    disputed = bool(ground.opposing)
+    return Decision(ground.use, ground.mode, ground.preference, action, deciding, reason(ground), disputed)
+
+
+def _silence(said: Sequence[Statement], use: Use, mode: Mode, met: frozenset[str]) -> Decision:
+    """Return the decision where nothing counts; what was said all the same is in its sentence."""
+    about = [s for s in said if use in s.preferences]
+    unheard = [s for s in about if s.signal is not None or _is_met(s, use, met)]
+    nothing = _nothing(use, mode)
+    return replace(nothing, reason=silence(use, mode, unheard)) if unheard else nothing
 
 
 @lru_cache
-def _silence(use: Use, mode: Mode) -> Decision:
+def _nothing(use: Use, mode: Mode) -> Decision:
     unknown = Preference.UNKNOWN
-    return Decision(use, mode, unknown, _action(unknown, mode), (), _sentence(use, mode, unknown, ()))
+    return Decision(use, mode, unknown, _action(unknown, mode), (), silence(use, mode))
+
+
+def _value(statement: Statement, use: Use, met: frozenset[str]) -> Preference:
+    return Preference.ALLOWED if _is_met(statement, use, met) else statement.preferences[use]
+
+
+def _is_met(statement: Statement, use: Use, met: frozenset[str]) -> bool:
+    """Say whether the condition of a statement is one that the run meets; one badly read never is."""
+    signal = statement.signal
+    return (
+        bool(met)
+        and statement.preferences[use] is Preference.CONDITIONAL
+        and bool(statement.terms)
+        and statement.terms in met
+        and statement.match.certain
+        and (signal is None or signal.quality in _CAN_BE_MET)
+    )
+
+
+def _counts(statement: Statement, use: Use, met: frozenset[str]) -> bool:
+    value = _value(statement, use, met)
+    return _restricts(value) or (value is Preference.ALLOWED and _may_permit(statement))
+
+
+def _may_permit(statement: Statement) -> bool:
+    signal = statement.signal
+    if signal is None:
+        return statement.evidence_level >= ALLOWING_LEVEL
+    return signal.speaker in _MAY_PERMIT and signal.quality is Quality.EXACT
+
+
+def _is_hint(statement: Statement) -> bool:
+    return statement.signal is not None and statement.signal.quality is Quality.HINT
+
+
+def _restricts(preference: Preference) -> bool:
+    return preference in (Preference.RESERVED, Preference.CONDITIONAL)
+
+
+def _opposing(certain: Sequence[Statement], use: Use) -> tuple[Statement, ...]:
+    """Return the claims that allow what another claim, as well proven and as exact, reserves."""
+    claims = [s for s in certain if _is_claim(s)]
+    reserving = [s for s in claims if s.preferences[use] is Preference.RESERVED]
+    allowing = [s for s in claims if s.preferences[use] is Preference.ALLOWED]
+    return tuple(s for s in allowing if any(_are_two(s, other) for other in reserving))
+
+
+def _is_claim(statement: Statement) -> bool:
+    return (
+        statement.signal is None
+        and statement.evidence_level >= ALLOWING_LEVEL
+        and statement.scope is Scope.WORK
+        and statement.match.kind in EXACT_MATCHES
+    )
+
+
+def _are_two(one: Statement, other: Statement) -> bool:
+    # A registry names no principals: what it sends of one of them no longer contradicts itself (rule 1).
+    return not one.principal or one.principal != other.principal
 
 
 def _lifts(newer: Statement, older: Statement) -> bool:
@@ -109,60 +203,34 @@ def _is_own_word(statement: Statement) -> bool:
     )
 
 
-def _strength(statement: Statement, use: Use) -> tuple[int, int, int, int, int]:
+def _strength(statement: Statement, use: Use, met: frozenset[str]) -> tuple[int, int, int, int, int]:
     """Order what removes before what asks for a review before what permits: a list may be cut at its end."""
-    match, preference = statement.match, statement.preferences[use]
-    restricts = preference in (Preference.RESERVED, Preference.CONDITIONAL)
+    match, value = statement.match, _value(statement, use, met)
     return (
-        (0 if match.certain else 1) if restricts else 2,
-        -preference.restriction,
+        _weight(statement, value),
+        -value.restriction,
         match.distance or 0,
         int(statement.scope),
         -statement.seq,
     )
 
 
+def _weight(statement: Statement, value: Preference) -> int:
+    """Return 0 for what removes, 1 for what asks for a review, 2 for a hint, 3 for a permission."""
+    if not _restricts(value):
+        return 3
+    if _is_hint(statement):
+        return 2
+    return 0 if statement.match.certain else 1
+
+
 def _action(preference: Preference, mode: Mode) -> Action:
     if mode is Mode.RESEARCH_ART3:
         return Action.KEEP
-    if preference in (Preference.RESERVED, Preference.CONDITIONAL):
-        return Action.REMOVE
-    if preference is Preference.UNKNOWN and mode is Mode.STRICT:
+    if _restricts(preference) or (preference is Preference.UNKNOWN and mode is Mode.STRICT):
         return Action.REMOVE
     return Action.KEEP
 
 
 def _doubtful_action(mode: Mode) -> Action:
     return {Mode.STRICT: Action.REMOVE, Mode.RESEARCH_ART3: Action.KEEP}.get(mode, Action.REVIEW)
-
-
-def _sentence(use: Use, mode: Mode, preference: Preference, deciding: tuple[Statement, ...]) -> str:
-    if not deciding:
-        tail = "; strict mode leaves it out" if mode is Mode.STRICT else ""
-        return f"Nobody has said anything about {use}{tail}."
-    statement = deciding[0]
-    said = str(statement.preferences[use])
-    who = f" by “{statement.label}”" if statement.label else ""
-    said = f"{said.capitalize()} for {use}{who}"
-    how = _how(statement)
-    if not statement.match.certain:
-        tail = "; strict mode leaves it out" if mode is Mode.STRICT else ""
-        return f"{said}: {how}; a person should look{tail}."
-    tail = "; no proof that its condition is met" if preference is Preference.CONDITIONAL else ""
-    tail = "; research mode records it and keeps the work" if mode is Mode.RESEARCH_ART3 else tail
-    return f"{said}: {how}{tail}."
-
-
-def _how(statement: Statement) -> str:
-    match = statement.match
-    of = 64 if match.kind == "phash" else 256
-    bits = "" if match.distance is None else f", {match.distance} of {of} bits apart"
-    mirrored = ", mirrored" if match.form and "mirror" in match.form else ""
-    look = "looks like the registered work" if match.certain else "may be a copy of the registered work"
-    return {
-        "url": "the registered address",
-        "prefix": "below a registered folder",
-        "host": "on a registered host",
-        "domain": "under a registered domain",
-        "sha256": "the registered file, byte for byte",
-    }.get(match.kind, f"{look}{mirrored}{bits}")

@@ -75,6 +75,21 @@ class Signal:
             "raw_sha256": self.raw_sha256,
         }
 
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> "Signal":
+        """Read the JSON form. Raises KeyError, TypeError or ValueError where it cannot be read."""
+        if not wire["protocol"]:
+            raise ValueError("a signal of no protocol")
+        return cls(
+            protocol=_text(wire["protocol"]),
+            version=_text(wire["version"]),
+            carrier=_text(wire["carrier"]),
+            speaker=Speaker(wire["speaker"]),
+            quality=Quality(wire["quality"]),
+            said=_text(wire["said"]),
+            raw_sha256=_text(wire["raw_sha256"]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -153,14 +168,16 @@ class Statement:
             if not wire["preferences"]:
                 raise ValueError("no preference")
             texts: dict[str, Any] = {name: _text(wire.get(name, "")) for name in _TEXTS}
+            signal = None if wire.get("signal") is None else Signal.from_wire(wire["signal"])
             return cls(
                 preferences={Use(use): Preference(value) for use, value in wire["preferences"].items()},
-                match=_read_match(wire["match"]),
+                match=_read_match(wire["match"], signal),
                 scope=_SCOPES_BY_NAME[wire["scope"]],
                 evidence_level=_integer(wire["evidence_level"], 4),
                 state=State(wire["state"]),
                 seq=_integer(wire["seq"], _LARGEST),
                 registry=registry,
+                signal=signal,
                 **texts,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -172,12 +189,12 @@ _LARGEST = 2**53 - 1
 """The largest integer that every reader of JSON takes for the same (RFC 8259, section 6)."""
 
 
-def _read_match(wire: Mapping[str, Any]) -> Match:
+def _read_match(wire: Mapping[str, Any], signal: Signal | None) -> Match:
     distance = wire.get("distance")
     if not isinstance(wire["certain"], bool):
         raise TypeError("certain is neither true nor false")
     return Match(
-        kind=_match_kind(wire["kind"]),
+        kind=_match_kind(wire["kind"], signal),
         certain=wire["certain"],
         distance=None if distance is None else _integer(distance, 256),
         window=None if wire.get("window") is None else _text(wire["window"]),
@@ -185,8 +202,10 @@ def _read_match(wire: Mapping[str, Any]) -> Match:
     )
 
 
-def _match_kind(value: object) -> str:
-    if value not in EXACT_MATCHES and value not in _LIKENESSES:
+def _match_kind(value: object, signal: Signal | None) -> str:
+    """Read the kind of match: of a signal its protocol, of a record one of those that are known."""
+    known = EXACT_MATCHES | _LIKENESSES if signal is None else {signal.protocol}
+    if value not in known:
         raise ValueError(f"no kind of match {repr(value)[:40]}")
     return _text(value)
 

@@ -43,7 +43,7 @@ from registry.client.pictures import PICTURE_SUFFIXES, hash_files
 from registry.decision import decide
 from registry.demo.training_set import PICTURES, make_training_set
 from registry.preference import Action, Mode, Preference, Scope, State, Status, Use
-from registry.statement import Match, Statement
+from registry.statement import Match, Quality, Signal, Speaker, Statement
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -189,6 +189,8 @@ def test_every_error_stands_in_the_reference_with_its_status():
         (Action, "Modes and actions"),
         (Mode, "Modes and actions"),
         (State, "Record states"),
+        (Speaker, "Signals"),
+        (Quality, "Signals"),
     ],
 )
 def test_every_word_stands_in_statuses(words, heading):
@@ -200,9 +202,11 @@ def test_the_table_of_modes_is_what_decide_does():
         row[0].strip("`"): row for row in rows(sections(page("reference/statuses.md"))["Modes and actions"])
     }
     use, sure, doubt = Use.GENAI_TRAIN, Match("sha256"), Match("pdq", certain=False, distance=40)
+    hint = Signal("directives", "1", "header", Speaker.HOST, Quality.HINT, "noindex", "0" * 64)
     cases = [
         [Statement({use: Preference.RESERVED}, sure)],
         [Statement({use: Preference.RESERVED}, doubt)],
+        [Statement({use: Preference.RESERVED}, Match("directives"), signal=hint)],
         [Statement({use: Preference.ALLOWED}, sure, evidence_level=3)],
         [],
     ]
