@@ -18,6 +18,8 @@ class Settings:
     """Address of the database: ``sqlite:///…`` or ``postgresql://…`` (``CAVEAT_DATABASE``)."""
     index: Path | None = None
     """Folder of the index files, on a local disk; without one, each worker holds the whole index itself."""
+    index_check_seconds: int = 600
+    """Within how many seconds a bit that turned in an index file is found."""
     log: Path | None = None
     """Folder of the transparency log and its key; without one nothing is published (``CAVEAT_LOG``)."""
     snapshots: Path | None = None
@@ -64,6 +66,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     return Settings(
         database=database or database_url(Path(folder)),
         index=_folder(environment, "CAVEAT_INDEX", folder, "index"),
+        index_check_seconds=_positive(environment, "CAVEAT_INDEX_CHECK_SECONDS", 600),
         log=_folder(environment, "CAVEAT_LOG", folder, "log"),
         snapshots=_folder(environment, "CAVEAT_SNAPSHOTS", folder, "snapshots"),
         snapshot_keep=_positive(environment, "CAVEAT_SNAPSHOT_KEEP", 3),

@@ -50,9 +50,8 @@ def attach(app: Flask, settings: Settings, now: Callable[[], datetime] | None = 
     registrar = Registrar(store, clock, calibration)
     importer = Importer(store, clock, calibration, folder)
     log = None if settings.log is None else LogFolder(settings.log)
-    app.extensions[_NAME] = State(
-        settings, store, Lookup(store, folder), registrar, importer, log, calibration
-    )
+    lookup = Lookup(store, folder, settings.index_check_seconds)
+    app.extensions[_NAME] = State(settings, store, lookup, registrar, importer, log, calibration)
 
 
 def state() -> State:

@@ -32,20 +32,22 @@ log = logging.getLogger(__name__)
 class Builder:
     """Builds the index of ``store`` in ``folder``.
 
-    The first time, and whenever there is something to build, all segments are read and checked whole.
+    The first time, whenever there is something to build, and when it is told to, all segments are read and
+    checked whole. What is damaged is built anew, however small.
     """
 
     store: Store
     folder: IndexFolder
     _checked: bool = False
 
-    def build(self, least: int = LEAST) -> Part | None:
+    def build(self, least: int = LEAST, *, again: bool = False) -> Part | None:
         """Write what the workers would else hold in memory, if it is ``least`` works and rules or more.
 
-        Returns the segment that was written. Raises :class:`StorageFullError`, :class:`StorageError`.
+        With ``again`` what was checked before is checked again: a bit may have turned since. Returns the
+        segment that was written. Raises :class:`StorageFullError`, :class:`StorageError`.
         """
         with self.folder.writing():
-            if self._checked:
+            if self._checked and not again:
                 parts, refused = self._sound_parts(check=False)
                 if not (refused or self._due(parts, least)):
                     return None
@@ -53,7 +55,7 @@ class Builder:
             for message in refused:
                 log.error("index refused, built anew: %s", message)
             self._checked = True
-            return self._build(parts) if self._due(parts, least) else None
+            return self._build(parts) if self._due(parts, 1 if refused else least) else None
 
     def _build(self, parts: list[Part]) -> Part:
         self.folder.clear(parts)

@@ -4,22 +4,27 @@
 replaced by renaming, so readers see the old list or the new one. A segment carries the last event that it
 holds together with that event's ``mark``, the SHA-256 of its leaf, which no other registry has: an index of
 another database is refused. Who writes holds a lock on the folder.
+
+A file of a name that is listed is never replaced: what is built anew in the place of a damaged segment gets
+another name, so whoever has mapped the damaged one takes the list for what it is, a new one.
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from registry.disk import disk_errors, make_folder, only_writer, sync_folder, write_file
 from registry.errors import SegmentError
 from registry.index import MAX_SEQ, Entries, FrozenIndex
-from registry.segments import open_segment, write_segment
+from registry.segments import Segment, open_segment, write_segment
 
-__all__ = ["IndexFolder", "Part", "mark_of"]
+__all__ = ["IndexFolder", "MappedIndex", "Part", "mark_of"]
 
 _LIST = "current.json"
 _LIST_FORMAT = 1
@@ -39,6 +44,31 @@ class Part:
 def mark_of(leaf: bytes) -> str:
     """Return the mark of the event with this leaf."""
     return hashlib.sha256(leaf).hexdigest()
+
+
+class MappedIndex(FrozenIndex):
+    """A segment that is open; ``damage`` says what was found in it since.
+
+    Raises ValueError for arrays that do not fit together.
+    """
+
+    def __init__(self, segment: Segment) -> None:
+        super().__init__(segment.arrays)
+        self.damage: SegmentError | None = None
+        self._segment = segment
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks can be checked again."""
+        return self._segment.blocks
+
+    def check(self, number: int) -> None:
+        """Check block ``number`` again. Raises :class:`SegmentError`, and keeps it, when a bit has turned."""
+        try:
+            self._segment.check(number)
+        except SegmentError as error:
+            self.damage = error
+            raise
 
 
 class IndexFolder:
@@ -73,13 +103,13 @@ class IndexFolder:
             raise SegmentError(f"{_LIST}: events are missing between its segments")
         return parts
 
-    def open(self, part: Part, *, check: bool = True) -> FrozenIndex:
+    def open(self, part: Part, *, check: bool = True) -> MappedIndex:
         """Open one segment. Raises :class:`SegmentError` when it is not what the list says."""
         segment = open_segment(self.path / part.file, check=check)
         if dict(segment.meta) != _meta(part):
             raise SegmentError(f"{part.file}: holds other events than the list says")
         try:
-            return FrozenIndex(segment.arrays)
+            return MappedIndex(segment)
         except (KeyError, ValueError) as error:
             raise SegmentError(f"{part.file}: an array is missing or of another kind: {error}") from error
 
@@ -89,11 +119,19 @@ class IndexFolder:
 
     def write(self, entries: Entries, after: int, upto: int, mark: str) -> Part:
         """Write a segment; it counts once it is listed. Raises :class:`StorageFullError`, StorageError."""
-        part = Part(_file_of(after, upto), after, upto, mark, len(entries))
+        part = Part(self._free_name(after, upto), after, upto, mark, len(entries))
         make_folder(self.path)
         with write_segment(self.path / part.file, _meta(part), FrozenIndex.layout(entries)) as arrays:
             FrozenIndex.fill(arrays, entries)
         return part
+
+    def _free_name(self, after: int, upto: int) -> str:
+        """Return a name for a segment that is not on the list, though one of these events may be."""
+        try:
+            listed = {part.file for part in self.parts()}
+        except SegmentError:
+            listed = set()  # Whoever opens a segment from here on goes by the new list.
+        return next(name for n in count(1) if (name := _file_of(after, upto, n)) not in listed)
 
     def publish(self, parts: Sequence[Part]) -> None:
         """Make ``parts`` the list, and delete the segments that it no longer names."""
@@ -112,8 +150,14 @@ class IndexFolder:
                         path.unlink(missing_ok=True)
 
 
-def _file_of(after: int, upto: int) -> str:
-    return f"events-{after}-{upto}.caveat"
+def _file_of(after: int, upto: int, writing: int = 1) -> str:
+    again = "" if writing == 1 else f"-{writing}"
+    return f"events-{after}-{upto}{again}.caveat"
+
+
+def _is_file_of(name: str, after: int, upto: int) -> bool:
+    again = "-[2-9]|-[1-9][0-9]{1,8}"
+    return re.fullmatch(rf"events-{after}-{upto}({again})?\.caveat", name) is not None
 
 
 def _part(row: Any) -> Part:
@@ -122,7 +166,7 @@ def _part(row: Any) -> Part:
     numbers = (part.after, part.upto, part.size)
     if not all(type(number) is int for number in numbers) or not 0 <= part.after <= part.upto <= MAX_SEQ:
         raise ValueError(f"not the events of a segment: {str(numbers)[:80]}")
-    if part.file != _file_of(part.after, part.upto) or part.size < 0:
+    if type(part.file) is not str or not _is_file_of(part.file, part.after, part.upto) or part.size < 0:
         raise ValueError(f"not a segment of its events: {str(part.file)[:80]!r}")
     if type(part.mark) is not str or len(bytes.fromhex(part.mark)) != hashlib.sha256().digest_size:
         raise ValueError(f"not the mark of an event: {str(part.mark)[:80]!r}")

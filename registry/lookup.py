@@ -7,7 +7,8 @@ was asked for, and what was said about it then, is read from the rows, which are
 
 The index is made of the segments in a folder, if there is one, and of what came after them. New segments are
 opened beside the work and take the place of the old index once they have caught up. A segment that is
-damaged, or not of this database, is refused, and its events are read from the database instead.
+damaged, or not of this database, is refused, and its events are read from the database instead. Open ones are
+checked again and again: once a bit is found to have turned, nothing is answered until another index stands.
 
 The parts of an import are passed over until the event that makes all of them visible. Then they are taken
 from the segments, which hold them already, or else from the database.
@@ -32,9 +33,10 @@ from registry.canonical import canonical_urls
 from registry.errors import InputError, SegmentError, StaleIndexError, StorageError
 from registry.fingerprint import REVIEW_RADIUS, STRICT_RADIUS
 from registry.index import Entries, FrozenIndex, Index, Place
-from registry.index_folder import IndexFolder, Part
+from registry.index_folder import IndexFolder, MappedIndex, Part
 from registry.matching import MAX_NEAR, SCOPES, Found, Question, find
 from registry.preference import Preference, Scope, State, Use
+from registry.rechecking import Rechecking
 from registry.statement import Match, Statement
 from registry.store import Store, imported_works, imports, index_rows, reservations
 from registry.urlkeys import url_keys
@@ -69,20 +71,36 @@ class _Reading:
 
     index: Index
     reached: _Reached
-    segments: dict[Part, FrozenIndex] = field(default_factory=dict)
+    segments: dict[Part, MappedIndex] = field(default_factory=dict)
 
     @property
     def base(self) -> int:
         """The last event that the segments hold."""
         return max((part.upto for part in self.segments), default=0)
 
+    @property
+    def damage(self) -> SegmentError | None:
+        """What was found in its segments since they were opened."""
+        return next((one.damage for one in self.segments.values() if one.damage is not None), None)
+
+    def require_sound(self) -> None:
+        """Raise :class:`SegmentError` when a bit of its segments has turned."""
+        if self.damage is not None:
+            raise self.damage
+
 
 class Lookup:
-    """Answers from one store; one instance a process, shared by its threads."""
+    """Answers from one store; one instance a process, shared by its threads.
 
-    def __init__(self, store: Store, folder: IndexFolder | None = None) -> None:
+    Each block of the segments in ``folder`` is checked again at least every ``check_seconds``, if given.
+    """
+
+    def __init__(
+        self, store: Store, folder: IndexFolder | None = None, check_seconds: float | None = None
+    ) -> None:
         self._store = store
         self._folder = folder
+        self._rechecking = None if check_seconds is None else Rechecking(check_seconds)
         self._version: tuple[int, int] | None = None
         self._reading: _Reading | None = None
         self._answered = 0
@@ -93,7 +111,7 @@ class Lookup:
         """Read the head, apply what is missing up to it, and return it.
 
         Raises :class:`StorageError` when the database does not answer, :class:`StaleIndexError` when events
-        are missing.
+        are missing, :class:`SegmentError` while a damaged segment is replaced.
         """
         return self._caught_up()[0]
 
@@ -105,16 +123,18 @@ class Lookup:
         Without ``review`` only matches that decide are looked for, which is faster in a large registry.
         Raises :class:`InputError` when ``as_of_seq`` lies in the future, and as :meth:`catch_up`.
         """
-        head, index = self._caught_up()
+        head, reading = self._caught_up()
         seq = head if as_of_seq is None else as_of_seq
         if not 0 <= seq <= head:
             raise InputError(f"as_of_seq: asked as of event {seq}; the last one is {head}")
-        found, incomplete = find(index, questions, review=review)
+        found, incomplete = find(reading.index, questions, review=review)
+        # A bit may have been found to have turned while it was searched.
+        reading.require_sound()
         said = _Said.read(self._store, chain.from_iterable(found), seq)
         statements = [said.about(*one) for one in zip(questions, found, strict=True)]
         return Answer(seq, statements, frozenset(incomplete))
 
-    def _caught_up(self) -> tuple[int, Index]:
+    def _caught_up(self) -> tuple[int, _Reading]:
         # The order matters: whatever was answered before this line, the head read after it cannot be older.
         before, reading = self._answered, self._reading
         reached = _Reached(0, "") if reading is None else reading.reached
@@ -129,7 +149,8 @@ class Lookup:
         if head > self._answered:
             with self._lock:
                 self._answered = max(self._answered, head)
-        return head, reading.index
+        reading.require_sound()
+        return head, reading
 
     def _filled(self, head: int) -> _Reading:
         """Take in the events up to ``head``."""
@@ -167,7 +188,9 @@ class Lookup:
 
     def _look_for_segments(self, reading: _Reading | None) -> None:
         """Open new segments in a thread, if there are any and nobody is at it."""
-        if self._folder is None or reading is None or self._folder.version() == self._version:
+        if self._folder is None or reading is None:
+            return
+        if self._folder.version() == self._version and reading.damage is None:
             return
         if self._opening.acquire(blocking=False):
             try:
@@ -188,18 +211,21 @@ class Lookup:
         finally:
             self._opening.release()
 
-    def _opened(self, known: dict[Part, FrozenIndex]) -> _Reading:
+    def _opened(self, known: dict[Part, MappedIndex]) -> _Reading:
         """Return a reading of the segments in the folder that are sound, from the first event on."""
-        segments: dict[Part, FrozenIndex] = {}
+        segments: dict[Part, MappedIndex] = {}
         if self._folder is not None:
             self._version = self._folder.version()
             try:
                 for part in self._folder.parts():
                     with self._store.read() as connection:
                         index_rows.require_mark(connection, part)
-                    segments[part] = known[part] if part in known else self._folder.open(part)
+                    one = known.get(part)
+                    segments[part] = self._folder.open(part) if one is None or one.damage is not None else one
             except SegmentError as error:
                 log.error("index segment refused, its events are read anew: %s", error.message)
+        if self._rechecking is not None:
+            self._rechecking.watch(segments.values())
         reached = max((_Reached(part.upto, part.mark) for part in segments), default=_Reached(0, ""))
         return _Reading(Index(list(segments.values())), reached, segments)
 

@@ -9,7 +9,8 @@ what the segment holds, and name, type, shape and place of each array), its CRC-
 page of its own; at the end the XXH3 (64 bits) of every block of 1 MiB of all that lies before.
 
 Opening checks header and length, and by default every block: an array with one bit turned could hide a match.
-The checksums find damage, not forgery.
+A bit can turn after that too, so each block can be checked again as it is mapped. The checksums find damage,
+not forgery.
 """
 
 import json
@@ -19,7 +20,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,34 @@ _Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """An open segment: what it says of itself, and its arrays, read-only."""
+    """An open segment: what it says of itself, and its arrays, read-only, which are views of ``mapped``."""
 
     path: Path
     meta: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
+    mapped: mmap.mmap = field(repr=False)
+    size: int
+    """Bytes before the checksums."""
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks have a checksum."""
+        return -(-self.size // _CHECKED)
+
+    def check(self, number: int) -> None:
+        """Read block ``number`` again, as whoever searches the arrays sees it.
+
+        Raises :class:`SegmentError` when it does not have its checksum any more.
+        """
+        begin, stored = number * _CHECKED, self.size + number * _SUM
+        with memoryview(self.mapped) as whole, whole[begin : min(begin + _CHECKED, self.size)] as block:
+            found = xxh3_64_intdigest(block)
+        if found != int.from_bytes(self.mapped[stored : stored + _SUM], "little"):
+            raise SegmentError(
+                f"{self.path.name}: damaged since it was opened: block {number} of {self.blocks} does not"
+                " have its checksum",
+                hint=_REBUILD,
+            )
 
 
 @contextmanager
@@ -109,7 +133,7 @@ def open_segment(path: Path, *, check: bool = True) -> Segment:
         raise SegmentError(f"{path.name}: cannot be opened: {error}", hint=_REBUILD) from error
     for array in arrays.values():
         array.flags.writeable = False
-    return Segment(path, meta, arrays)
+    return Segment(path, meta, arrays, mapped, size)
 
 
 def _header(meta: Mapping[str, Any], layout: _Layout) -> tuple[bytes, dict[str, int], int]:

@@ -63,10 +63,13 @@ def db_build_index(data: Path | None, database: str | None, go_on: bool) -> None
         click.echo("nothing new to build" if built is None else f"built {_told(built)}")
         return
     store = Store.open(settings.database)
-    builder = Builder(store, folder)
+    builder, checked = Builder(store, folder), time.monotonic()
 
     def build() -> None:
-        if (built := builder.build()) is not None:
+        nonlocal checked
+        again = time.monotonic() - checked >= settings.index_check_seconds
+        checked = time.monotonic() if again else checked
+        if (built := builder.build(again=again)) is not None:
             click.echo(f"index: {_told(built)}", err=True)
 
     follow("index not built", build, Waking(store))

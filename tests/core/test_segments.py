@@ -242,6 +242,27 @@ class TestDamage:
         with pytest.raises(SegmentError, match="cut off"):
             open_segment(path, check=False)
 
+    def test_one_bit_turned_after_it_was_opened_is_noticed_in_its_block_when_that_is_checked_again(
+        self, path, sound
+    ):
+        path.write_bytes(sound)
+        segment = open_segment(path)
+        assert segment.blocks == 2
+        for name, (first, last) in regions(sound).items():
+            for place in {first, last}:
+                block = (place - segment.size) // 8 if name == "checksums" else place >> 20
+                with path.open("r+b") as file:  # in place, as whoever has it mapped sees it
+                    for turned in (sound[place] ^ 4, sound[place]):
+                        file.seek(place)
+                        file.write(bytes([turned]))
+                        file.flush()
+                        for number in range(segment.blocks):
+                            if number == block and turned != sound[place]:
+                                with pytest.raises(SegmentError, match=f"block {block} of 2"):
+                                    segment.check(number)
+                            else:
+                                segment.check(number)
+
     def test_a_file_cut_off_anywhere_is_refused(self, path, sound):
         ends = {end for span in regions(sound).values() for one in span for end in (one, one + 1)}
         ends |= {*range(40), *np.random.default_rng(2).integers(0, len(sound), 60).tolist()}

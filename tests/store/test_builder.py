@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -366,9 +367,13 @@ class TestDamage:
         sound = path.read_bytes()
         for _ in range(40):
             damage(path, flipped(made.random(), made.randrange(8)))
-            assert Builder(builder.store, builder.folder).build(1) == part
+            again = Builder(builder.store, builder.folder).build(1)
+            assert again is not None
+            assert again == replace(part, file=again.file)
+            assert again.file != path.name, "whoever has mapped the damaged one must see that this is another"
+            path = builder.folder.path / again.file
             assert path.read_bytes() == sound
-        assert_complete(builder)
+            assert_complete(builder)
 
     @pytest.mark.parametrize(
         "text", [b"", b"[]", b"{", b'{"format": 2, "parts": []}', b"[" * 100_000], ids=lambda t: repr(t[:8])
@@ -387,6 +392,32 @@ class TestDamage:
         (builder.folder.path / LIST).unlink()
         assert builder.build(1) is not None
         assert_complete(builder)
+
+    def test_what_was_checked_is_checked_again_when_it_is_asked_for(
+        self, builder: Builder, three: list[Part], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """However little there is in it, and with all that follows it."""
+        before = state_of(builder.folder)
+        assert builder.build(again=True) is None
+        assert state_of(builder.folder) == before
+        with (builder.folder.path / three[1].file).open("r+b") as file:  # in place, as a bit turns
+            file.seek(5000)
+            file.write(b"\xff")
+        assert builder.build() is None
+        assert builder.folder.parts() == three
+        part = builder.build(again=True)
+        assert part is not None
+        assert (part.after, part.upto) == (1, 3)
+        assert builder.folder.parts()[0] == three[0]
+        assert_complete(builder)
+        assert builder.build(again=True) is None
+        assert three[1].file in caplog.text
+
+    def test_a_damaged_list_of_nothing_is_not_built_anew(self, builder: Builder) -> None:
+        builder.folder.publish([])
+        (builder.folder.path / LIST).write_bytes(b"{")
+        assert builder.build(again=True) is None
+        assert names(builder.folder.path) == [LIST]
 
     def test_until_enough_waits_a_damaged_segment_stays_listed_and_is_refused(
         self, builder: Builder, three: list[Part]

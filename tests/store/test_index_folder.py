@@ -376,6 +376,23 @@ class TestPublishing:
         assert names(folder) == sorted([LIST, one.file, merged.file, *kept])
         assert_holds(folder, [one, merged])
 
+    def test_a_segment_of_a_listed_name_gets_another_one(self, folder: IndexFolder) -> None:
+        """So that whoever has mapped the one sees that this is the other."""
+        seen: list[Part] = []
+        for _ in range(12):
+            seen.append(folder.write(Entries.of(rows_of(0, 2)), 0, 2, "ab" * 32))
+            folder.publish(seen[-1:])
+            assert_holds(folder, seen[-1:])
+        assert all(one.file != other.file for one, other in pairwise(seen))
+        assert {part.file for part in seen} == {"events-0-2.caveat", "events-0-2-2.caveat"}
+
+    @pytest.mark.parametrize(
+        "again", ["-", "-0", "-1", "-02", "--2", "-2-2", "-x", "-2\n", "-1234567890", "-²"]
+    )
+    def test_a_name_that_nobody_writes_is_refused(self, folder: IndexFolder, again: str) -> None:
+        put_parts(folder, member(written(folder, 2)[0], file=f"events-0-2{again}.caveat"))
+        assert_refused(folder)
+
     def test_a_segment_counts_once_it_is_listed(self, folder: IndexFolder) -> None:
         parts = written(folder, 2)
         version = folder.version()

@@ -1,12 +1,14 @@
 """Segments change how fast an answer comes, never which: whatever they hold, and whatever becomes of them."""
 
 import contextlib
+import gc
 import json
 import logging
 import random
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -18,7 +20,7 @@ from sqlalchemy import delete, update
 
 from registry import registrar as registrar_module
 from registry.builder import Builder
-from registry.errors import StaleIndexError
+from registry.errors import SegmentError, StaleIndexError
 from registry.fingerprint import (
     PHASH_RADIUS,
     REGISTERED_WINDOWS,
@@ -29,6 +31,7 @@ from registry.fingerprint import (
 from registry.index import Index
 from registry.index_folder import IndexFolder
 from registry.lookup import MAX_NEAR, Answer, Lookup, Question
+from registry.matching import find
 from registry.preference import Preference, Use
 from registry.registrar import Caller, Change, Draft, Registrar, WorkDraft
 from registry.segments import open_segment
@@ -60,10 +63,11 @@ def taken_over(lookup: Lookup, folder: IndexFolder) -> None:
     """Ask until the segments that are listed are those that answer."""
     end = time.monotonic() + 30
     while True:
-        lookup.catch_up()
+        with contextlib.suppress(SegmentError):  # until another one stands
+            lookup.catch_up()
         settle(lookup)
         reading = lookup._reading
-        if reading is not None and list(reading.segments) == folder.parts():
+        if reading is not None and not reading.damage and list(reading.segments) == folder.parts():
             return
         assert time.monotonic() < end, "the segments were not taken over"
 
@@ -522,6 +526,115 @@ class TestDamage:
         assert builder.build(1) is not None
         taken_over(lookup, folder)
         assert_same_answers(store, lookup)
+
+
+def turn_bit(path: Path, near: bytes) -> None:
+    """Turn a bit of ``near`` in the file, in place, as whoever has it mapped sees it."""
+    at = path.read_bytes().index(near)
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes([near[0] ^ 1]))
+
+
+def threads_of_rechecking() -> set[int | None]:
+    return {one.ident for one in threading.enumerate() if "_go_on" in one.name}
+
+
+class TestBitsThatTurnLater:
+    KEY = exact_key(URLS[0])[:8][::-1]
+
+    @pytest.fixture
+    def watched(
+        self, store: Store, folder: IndexFolder, registrar: Registrar, caller: Any, builder: Builder
+    ) -> Iterator[Lookup]:
+        """One that checks again within half a second, and has opened a segment with one work."""
+        registrar.register(caller, Draft(RESERVED, [WorkDraft(url=URLS[0])]))
+        assert builder.build(1) is not None
+        lookup = Lookup(store, folder, 0.5)
+        assert len(lookup.ask([Question(url=URLS[0])]).statements[0]) == 1
+        yield lookup
+        settle(lookup)
+
+    def test_within_the_time_it_is_refused_and_then_answered_from_what_stands(
+        self, watched: Lookup, folder: IndexFolder, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Nobody builds: the events are read from the database."""
+        assert watched._reading is not None
+        (index,) = watched._reading.segments.values()
+        turn_bit(folder.path / folder.parts()[0].file, self.KEY)
+        end = time.monotonic() + 0.5 + 2  # the machine may be busy
+        while index.damage is None:
+            assert time.monotonic() < end, "not found within its time"
+            time.sleep(0.005)
+        assert said(caplog, folder.parts()[0].file)
+        refused = 0
+        while watched._reading.segments:
+            with contextlib.suppress(SegmentError):
+                assert len(watched.ask([Question(url=URLS[0])]).statements[0]) == 1
+                continue
+            refused += 1
+        assert refused > 0
+        assert len(watched.ask([Question(url=URLS[0])]).statements[0]) == 1
+
+    def test_what_is_built_in_its_place_is_taken_up(
+        self, watched: Lookup, folder: IndexFolder, builder: Builder
+    ) -> None:
+        (part,) = folder.parts()
+        turn_bit(folder.path / part.file, self.KEY)
+        assert builder.build(again=True) is not None
+        (other,) = folder.parts()
+        assert other == replace(part, file=other.file)
+        assert other.file != part.file
+        taken_over(watched, folder)
+        assert len(watched.ask([Question(url=URLS[0])]).statements[0]) == 1
+
+    def test_a_replacement_that_fails_is_tried_again_and_nothing_is_answered_meanwhile(
+        self, watched: Lookup, folder: IndexFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert watched._reading is not None
+        (index,) = watched._reading.segments.values()
+        index.damage = SegmentError("turned")
+        with monkeypatch.context() as patch:
+            patch.setattr(Lookup, "_opened", lambda *_: 1 / 0)
+            for _ in range(5):
+                for ask in (watched.catch_up, lambda: watched.ask([Question(url=URLS[0])])):
+                    with pytest.raises(SegmentError, match="turned"):
+                        ask()
+                settle(watched)
+        taken_over(watched, folder)
+        assert index not in watched._reading.segments.values()
+        assert len(watched.ask([Question(url=URLS[0])]).statements[0]) == 1
+
+    def test_what_is_found_while_an_answer_is_looked_for_is_no_answer(
+        self, watched: Lookup, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert watched._reading is not None
+        (index,) = watched._reading.segments.values()
+
+        def found(*args: Any, **kwargs: Any) -> Any:
+            index.damage = SegmentError("turned")
+            return find(*args, **kwargs)
+
+        monkeypatch.setattr("registry.lookup.find", found)
+        with pytest.raises(SegmentError, match="turned"):
+            watched.ask([Question(url=URLS[0])])
+
+    def test_the_thread_ends_with_its_owner_and_keeps_no_file_open(
+        self, store: Store, folder: IndexFolder, history: History
+    ) -> None:
+        before = threads_of_rechecking()
+        lookup = Lookup(store, folder, 60)
+        lookup.catch_up()
+        assert lookup._reading is not None
+        index = weakref.ref(next(iter(lookup._reading.segments.values())))
+        assert len(threads_of_rechecking() - before) == 1
+        del lookup
+        gc.collect()
+        end = time.monotonic() + 5
+        while threads_of_rechecking() - before:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert index() is None
 
 
 def said(caplog: pytest.LogCaptureFixture, name: str) -> bool:
