@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 from registry.copying import copy_events
 from registry.disk import disk_errors, make_folder, sync_folder
 from registry.errors import ConflictError, LogError, ProofError, SettingsError, StorageError
-from registry.fetch import Upstream
+from registry.upstream import Upstream
 from registry.leaf import Leaf, parse_leaf
 from registry.log_folder import LogFolder
 from registry.merkle import leaf_hash, root_of

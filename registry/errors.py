@@ -13,6 +13,8 @@
     │   ├── SnapshotError           a snapshot that is damaged, incomplete or of another kind
     │   │   └── StaleSnapshotError  older than it may be
     │   └── SettingsError           a setting that is missing or contradicts another
+    ├── FetchError                  another host gave no answer
+    │   └── RefusedAddressError     an address that is not called
     ├── RegistryError               a registry could not be asked, or did not answer properly
     │   ├── RegistryUnreachableError  no connection, a time-out, or 5xx to the end
     │   ├── RegistryRefusedError    it answered 4xx
@@ -37,6 +39,7 @@ __all__ = [
     "CaveatError",
     "ConflictError",
     "DatasetError",
+    "FetchError",
     "ForbiddenError",
     "FormatError",
     "InputError",
@@ -49,6 +52,7 @@ __all__ = [
     "PictureError",
     "PictureTooLargeError",
     "ProofError",
+    "RefusedAddressError",
     "RegistryAnswerError",
     "RegistryError",
     "RegistryRefusedError",
@@ -132,6 +136,14 @@ class StaleSnapshotError(SnapshotError):
 
 class SettingsError(InputError):
     """A setting that is missing or contradicts another."""
+
+
+class FetchError(CaveatError):
+    """Another host gave no answer, or not all of it in time."""
+
+
+class RefusedAddressError(FetchError):
+    """An address that is not called: not public, of another port, or not of the web."""
 
 
 class RegistryError(CaveatError):

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 
 from registry.copying import copy_events
 from registry.errors import LogError, ProofError, SettingsError, StaleIndexError
-from registry.fetch import Upstream
+from registry.upstream import Upstream
 from registry.leaf import parse_leaf
 from registry.log_folder import LogFolder
 from registry.note import Checkpoint, Verifier, open_note, parse_checkpoint
