@@ -88,10 +88,15 @@ def statement(
 ) -> Statement:
     """Return what a signal says; natural language is never certain."""
     digest = hashlib.sha256(origin.raw).hexdigest()
-    words = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"
+    words = _text(said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…")
     signal = Signal(origin.protocol, origin.version, origin.carrier, origin.speaker, quality, words, digest)
     match = Match(origin.protocol, certain=quality is not Quality.NATURAL_LANGUAGE)
-    return Statement(dict(preferences), match, scope, terms=terms, signal=signal)
+    return Statement(dict(preferences), match, scope, terms=_text(terms), signal=signal)
+
+
+def _text(said: str) -> str:
+    """Replace halves of surrogate pairs, as in JSON's ``"\\ud800"``: no file or answer could hold them."""
+    return said.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def joined(readings: Iterable[Reading]) -> Reading:
