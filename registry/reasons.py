@@ -45,9 +45,9 @@ def protocol_name(protocol: str) -> str:
     return _PROTOCOLS.get(protocol) or _short(protocol)
 
 
-def place_of(signal: Signal) -> str:
+def place_of(carrier: str) -> str:
     """Return where a signal stands, as a part of a sentence."""
-    return _PLACES.get(signal.carrier) or f"its {_short(signal.carrier)}"
+    return _PLACES.get(carrier) or f"its {_short(carrier)}"
 
 
 def _said(ground: Ground, statement: Statement) -> str:
@@ -90,8 +90,10 @@ def _likeness(match: Match) -> str:
 
 
 def _how_told(statement: Statement, signal: Signal) -> str:
-    place, words = place_of(signal), _words(signal)
+    place, words = place_of(signal.carrier), _words(signal)
     if signal.protocol == "robots" and signal.quality is Quality.INFERRED:
+        if signal.said.startswith(_NO_ANSWER):
+            return f"{place} gave no answer, which counts as keeping every bot out"
         return f"{place} keeps {_kept_out(statement)} out"
     if signal.quality is Quality.HINT:
         return f"{place} keeps search engines away ({words}), which strict mode takes for a hint"
@@ -114,14 +116,12 @@ def _kept_out(statement: Statement) -> str:
 def _why_unheard(statement: Statement, use: Use) -> str:
     signal, value = statement.signal, statement.preferences[use]
     if signal is not None and signal.quality is Quality.HINT and value is not Preference.ALLOWED:
-        return (
-            f"{place_of(signal)} keeps search engines away ({_words(signal)}), a hint for strict mode alone"
-        )
+        return f"{place_of(signal.carrier)} keeps search engines away ({_words(signal)}), a hint for strict mode alone"
     if value is Preference.CONDITIONAL:
         return f"a condition is met, {_short(statement.terms)}, but who set it may not permit"
     if signal is None:
         return ""
-    place, words = place_of(signal), _words(signal)
+    place, words = place_of(signal.carrier), _words(signal)
     if value is Preference.UNKNOWN:
         malformed = signal.quality is Quality.MALFORMED
         return f"{place} has a value that its rules do not know ({words})" if malformed else ""
@@ -145,7 +145,8 @@ def _line(said: str) -> str:
     return " ".join("".join(one if one.isprintable() else " " for one in said).split())
 
 
-_LONGEST = 80
+_LONGEST = 120
+_NO_ANSWER = "crawl_disallowed: robots.txt gave no answer"
 _MATCHES = {
     "url": "the registered address",
     "prefix": "below a registered folder",
@@ -155,6 +156,7 @@ _MATCHES = {
 }
 _PROTOCOLS = {
     "iptc": "IPTC Data Mining",
+    "xmp": "XMP",
     "tdmrep": "TDMRep",
     "aipref": "Content-Usage",
     "content-signal": "Content-Signal",
@@ -168,7 +170,9 @@ _PROTOCOLS = {
 }
 _PLACES = {
     "xmp": "the picture’s own metadata",
-    "sidecar": "the .xmp file beside the picture",
+    "manifest": "the picture’s own manifest",
+    "ingredient": "the manifest of a picture that went into it",
+    "xmp sidecar": "the .xmp file beside the picture",
     "header": "the site’s answer with the picture",
     "page": "the page around the picture",
     "robots.txt": "the site’s robots.txt",

@@ -76,20 +76,39 @@ def told(protocol, carrier, said, quality=Quality.EXACT, uses=(USE,), preference
             "Reserved for genai-train: the site’s robots.txt keeps every bot out.",
         ),
         (
+            told(
+                "robots",
+                "robots.txt",
+                "crawl_disallowed: robots.txt gave no answer (status 503)",
+                Quality.INFERRED,
+                tuple(Use),
+            ),
+            "Reserved for genai-train: the site’s robots.txt gave no answer, "
+            "which counts as keeping every bot out.",
+        ),
+        (
             told("a protocol", "a carrier", ""),
             "Reserved for genai-train: its a carrier says so (a protocol).",
         ),
         (
-            told("iptc", "xmp", "no\x1b[31m\r\nbots\u202e" + "!" * 100),
+            told("iptc", "xmp", "no\x1b[31m\r\nbots\u202e" + "!" * 200),
             "Reserved for genai-train: the picture’s own metadata says so "
-            f"(IPTC Data Mining, no [31m bots {'!' * 67}…).",
+            f"(IPTC Data Mining, no [31m bots {'!' * 107}…).",
         ),
         (
             Statement({USE: Preference.RESERVED}, Match("url"), label="Ada\n\x1b[2J"),
             "Reserved for genai-train by “Ada [2J”: the registered address.",
         ),
     ],
-    ids=["metadata", "training bots", "every bot", "what nobody knows", "hostile words", "hostile label"],
+    ids=[
+        "metadata",
+        "training bots",
+        "every bot",
+        "no answer",
+        "what nobody knows",
+        "hostile words",
+        "hostile label",
+    ],
 )
 def test_a_person_understands_the_sentence(statement, reason):
     assert decide([statement], USE).reason == reason
@@ -277,14 +296,9 @@ def may_permit(statement):
 
 @given(SAID, MODES, MET)
 def test_allowed_comes_only_from_those_who_may_permit(said, mode, met):
-    decision = decide(said, USE, mode, met)
-    if decision.preference is Preference.ALLOWED:
-        granting = [
-            s for s in decision.statements if s.preferences.get(USE) not in (None, Preference.RESERVED)
-        ]
-        assert (
-            any(may_permit(one) and one.match.certain for one in granting) or decision.action is Action.REVIEW
-        )
+    words = (Preference.ALLOWED, Preference.CONDITIONAL) if met else (Preference.ALLOWED,)
+    if decide(said, USE, mode, met).preference is Preference.ALLOWED:
+        assert any(may_permit(s) and s.match.certain and s.preferences.get(USE) in words for s in said)
     unheard = [one for one in said if not may_permit(one)]
     assert decide(unheard, USE, mode, met).preference is not Preference.ALLOWED
 
