@@ -1,6 +1,8 @@
 """What the tests of the readers share: the short form in which the vectors tell what was read."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -44,3 +46,16 @@ def check_reading() -> Callable[[Reading, dict[str, Any]], None]:
             assert wanted["says"] in one.message
 
     return check
+
+
+@pytest.fixture(scope="session")
+def timed() -> Callable[[float], AbstractContextManager[None]]:
+    """Hold a block to so many seconds: many times what it takes, and far less than squared time takes."""
+
+    @contextmanager
+    def within(seconds: float) -> Iterator[None]:
+        begun = time.process_time()
+        yield
+        assert time.process_time() - begun < seconds
+
+    return within
