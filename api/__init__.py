@@ -1,50 +1,26 @@
 """The service: HTTP in front of the registry.
 
-:func:`create_app` wires it; gunicorn calls it once a worker, ``gunicorn 'api:create_app()'``.
+:func:`create_app` makes it; gunicorn calls it once a worker, ``gunicorn 'api:create_app()'``.
 """
 
-import os
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from flask import Flask
+if TYPE_CHECKING:
+    from flask import Flask
 
-from api import health, log, mirroring, problems, spawning_v2
-from api.settings import Settings, settings_from
-from api.state import attach
-from api.v1 import changes, evidence, imports, lookup, parameters, reservations, snapshots
+    from api.settings import Settings
 
 __all__ = ["create_app"]
 
 
-def create_app(settings: Settings | None = None, now: Callable[[], datetime] | None = None) -> Flask:
+def create_app(settings: "Settings | None" = None, now: Callable[[], datetime] | None = None) -> "Flask":
     """Make the application; without ``settings`` they are read from the environment.
 
     Raises :class:`registry.errors.SettingsError`.
     """
-    settings = settings or settings_from(os.environ)
-    app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    # Sorting the members of every answer costs more than it tells.
-    app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.url_map.strict_slashes = True
-    app.url_map.redirect_defaults = False
-    app.url_map.merge_slashes = False
-    attach(app, settings, now)
-    problems.register_handlers(app)
-    if settings.mirror:
-        mirroring.guard(app)
-    for room in (
-        lookup,
-        reservations,
-        imports,
-        evidence,
-        changes,
-        parameters,
-        snapshots,
-        spawning_v2,
-        log,
-        health,
-    ):
-        app.register_blueprint(room.blueprint)
-    return app
+    # Loaded here: the operator's commands stand in this package too, and need none of it.
+    from api import wiring
+
+    return wiring.create_app(settings, now)

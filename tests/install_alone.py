@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 HEAVY = ("flask", "sqlmodel", "sqlalchemy", "alembic", "gunicorn", "numba", "pyarrow", "datasets")
 TRIALS = {
     "": "import registry, registry.client, registry.cli",
-    "server": "import api, api.commands; api.create_app",
+    "server": "import api.wiring, api.commands.serve",
     "fast": "from registry import fast; assert fast.kernels",
     "parquet": "import registry.client.formats.table as t; t.pyarrow_modules()",
 }

@@ -13,7 +13,6 @@ import click
 from api.settings import Settings, settings_from
 from registry.disk import make_folder
 from registry.errors import CaveatError, SettingsError
-from registry.migrations import migrate
 from registry.store import Store
 from registry.store.waking import Waking
 
@@ -56,6 +55,9 @@ def opened(settings: Settings) -> Store:
     """Open the database, made or brought to this version first."""
     if settings.database.startswith("sqlite:///"):
         make_folder(Path(settings.database[10:]).parent)
+    # Loaded here, since most commands bring no tables to a version.
+    from registry.migrations import migrate
+
     store = Store.open(settings.database)
     migrate(store)
     return store

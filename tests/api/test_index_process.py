@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from api.commands import db
+from api.commands.db import db
 from registry.builder import LEAST
 from registry.errors import SettingsError
 from registry.index_folder import IndexFolder
