@@ -15,7 +15,6 @@ import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -126,12 +125,13 @@ class IndexFolder:
         return part
 
     def _free_name(self, after: int, upto: int) -> str:
-        """Return a name for a segment that is not on the list, though one of these events may be."""
+        """Return a name that no earlier segment of these events has had, as far as the list goes."""
         try:
-            listed = {part.file for part in self.parts()}
+            listed = self.parts()
         except SegmentError:
-            listed = set()  # Whoever opens a segment from here on goes by the new list.
-        return next(name for n in count(1) if (name := _file_of(after, upto, n)) not in listed)
+            listed = []  # Whoever opens a segment from here on goes by the new list.
+        writings = [_writing_of(part) for part in listed if (part.after, part.upto) == (after, upto)]
+        return _file_of(after, upto, max(writings, default=0) + 1)
 
     def publish(self, parts: Sequence[Part]) -> None:
         """Make ``parts`` the list, and delete the segments that it no longer names."""
@@ -155,9 +155,12 @@ def _file_of(after: int, upto: int, writing: int = 1) -> str:
     return f"events-{after}-{upto}{again}.caveat"
 
 
-def _is_file_of(name: str, after: int, upto: int) -> bool:
-    again = "-[2-9]|-[1-9][0-9]{1,8}"
-    return re.fullmatch(rf"events-{after}-{upto}({again})?\.caveat", name) is not None
+def _writing_of(part: Part) -> int:
+    """Return which writing of these events a segment is; 0 for a name that nobody writes."""
+    again = re.fullmatch(
+        rf"events-{part.after}-{part.upto}(?:-([2-9]|[1-9][0-9]{{1,8}}))?\.caveat", part.file
+    )
+    return int(again[1] or 1) if again else 0
 
 
 def _part(row: Any) -> Part:
@@ -166,7 +169,7 @@ def _part(row: Any) -> Part:
     numbers = (part.after, part.upto, part.size)
     if not all(type(number) is int for number in numbers) or not 0 <= part.after <= part.upto <= MAX_SEQ:
         raise ValueError(f"not the events of a segment: {str(numbers)[:80]}")
-    if type(part.file) is not str or not _is_file_of(part.file, part.after, part.upto) or part.size < 0:
+    if type(part.file) is not str or not _writing_of(part) or part.size < 0:
         raise ValueError(f"not a segment of its events: {str(part.file)[:80]!r}")
     if type(part.mark) is not str or len(bytes.fromhex(part.mark)) != hashlib.sha256().digest_size:
         raise ValueError(f"not the mark of an event: {str(part.mark)[:80]!r}")

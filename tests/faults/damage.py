@@ -5,7 +5,6 @@ Wherever it is, no answer may leave a reservation out; and whoever looks after t
 
 import json
 import random
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,24 @@ from tests.faults.checking import check_log, rows_of
 from tests.faults.ledger import KINDS, Ledger
 from tests.faults.outcome import Outcome
 from tests.faults.places import ask_all, copied, lodge, note_of
-from tests.faults.service import NO_ANSWER, Place, Reply, Service, until
+from tests.faults.service import Place, Reply
 from tests.faults.victim import done_at_once
 
-__all__ = ["flip_database", "flip_index", "flip_log", "flip_mapped"]
+__all__ = ["REGIONS", "asked", "filled", "flip", "flip_database", "flip_index", "flip_log", "judge"]
 
 _NAMED = (200, 503)
-_REGIONS = 12
+REGIONS = 12
 """Parts of a file of equal length: each is hit as often as the others."""
 
 
 def flip_index(folder: Path, flips: int) -> Outcome:
     """Turn a bit in every region of an index file, ask a service that starts then, and build."""
-    outcome, ledger, base = _filled(folder)
+    outcome, ledger, base = filled(folder)
     done_at_once("build", base)
     for number in range(flips):
         place = copied(base, folder / "trial")
         path = _one_of(sorted((place.folder / "index").iterdir()), number)
-        where = _flip(path, number)
+        where = flip(path, number)
         ask_all(place, ledger, outcome)
         if done_at_once("build", place)[0] != 200:
             outcome.broken(f"{where}: the builder did not build anew")
@@ -42,39 +41,16 @@ def flip_index(folder: Path, flips: int) -> Outcome:
     return outcome
 
 
-def flip_mapped(folder: Path, flips: int) -> Outcome:
-    """Turn a bit of an index file that a running worker opened and checked before."""
-    outcome, ledger, base = _filled(folder)
-    done_at_once("build", base)
-    (path,) = (base.folder / "index").glob("*.caveat")
-    sound, fell = path.read_bytes(), 0
-    service = Service(base, workers=1)
-    with service.running():
-        for number in range(flips):
-            until(lambda: _has_mapped(service, path), 20, "no worker took the index file over")
-            where = _flip(path, number)
-            outcome.injected += 1
-            try:
-                _judge(service.ask("POST", "/api/v1/lookup", _asked(ledger)), ledger, outcome, where)
-            except NO_ANSWER:
-                # The damage led the search astray, and the worker fell: no answer is no wrong one.
-                fell += 1
-            with path.open("r+b") as file:
-                file.write(sound)
-    outcome.note = "; ".join(filter(None, [f"{fell} workers fell" if fell else "", outcome.note]))
-    return outcome
-
-
 def flip_log(folder: Path, flips: int) -> Outcome:
     """Turn a bit of each file of the log: fsck or publish say so, and no wrong state is signed."""
-    outcome, ledger, base = _filled(folder)
+    outcome, ledger, base = filled(folder)
     done_at_once("publish", base)
     lodge(base, ledger, 3)
     files = sorted(path for path in (base.folder / "log").rglob("*") if path.is_file())
     for number in range(flips):
         place = copied(base, folder / "trial")
         path = place.folder / _one_of(files, number).relative_to(base.folder)
-        where = _flip(path, number // len(files))
+        where = flip(path, number // len(files))
         found = [done_at_once(task, place) for task in ("fsck", "publish")]
         outcome.injected += 1
         # What was signed last is written anew when it is not found to be wrong; it must then be right.
@@ -87,16 +63,16 @@ def flip_log(folder: Path, flips: int) -> Outcome:
 
 def flip_database(folder: Path, flips: int) -> Outcome:
     """Turn a bit of the database's file while nothing runs: right answers, or none."""
-    outcome, ledger, base = _filled(folder)
+    outcome, ledger, base = filled(folder)
     done_at_once("publish", base)
     refused = found = hit = 0
     for number in range(flips):
         place, before = copied(base, folder / "trial"), outcome.lost
-        where = _flip(place.folder / "registry.sqlite", number)
-        status, data = done_at_once("look up", place, json.dumps(_asked(ledger)).encode())
+        where = flip(place.folder / "registry.sqlite", number)
+        status, data = done_at_once("look up", place, json.dumps(asked(ledger)).encode())
         outcome.injected += 1
         refused += status == 503
-        _judge(Reply(status, data, ""), ledger, outcome, where)
+        judge(Reply(status, data, ""), ledger, outcome, where)
         if outcome.lost > before:
             hit += 1
             found += _is_found(place)
@@ -107,23 +83,15 @@ def flip_database(folder: Path, flips: int) -> Outcome:
     return outcome
 
 
-def _judge(reply: Reply, ledger: Ledger, outcome: Outcome, where: str) -> None:
-    """Add to ``outcome`` what an answer to :func:`_asked` left out."""
+def judge(reply: Reply, ledger: Ledger, outcome: Outcome, where: str) -> None:
+    """Add to ``outcome`` what an answer to :func:`asked` left out."""
     if reply.status not in _NAMED:
         outcome.broken(f"{where}: answered {reply.status} {reply.data[:100]!r}")
     if reply.status == 200:
-        judge = Ledger()
-        judge.judge(reply.json(), list(ledger.entries.values()) * len(KINDS), ledger.top)
-        outcome.lost += judge.found.lost
-        outcome.note = outcome.note or (f"{where}: {judge.found.note}" if judge.found.lost else "")
-
-
-def _has_mapped(service: Service, path: Path) -> bool:
-    """Say whether the one worker holds the file; asks it, so that it looks for it."""
-    with suppress(*NO_ANSWER):
-        service.ask("GET", "/readyz")
-    pids = service.pids("worker")
-    return len(pids) == 1 and path.name in Path(f"/proc/{pids[0]}/maps").read_text()
+        mine = Ledger()
+        mine.judge(reply.json(), list(ledger.entries.values()) * len(KINDS), ledger.top)
+        outcome.lost += mine.found.lost
+        outcome.note = outcome.note or (f"{where}: {mine.found.note}" if mine.found.lost else "")
 
 
 def _is_found(place: Place) -> bool:
@@ -134,7 +102,7 @@ def _is_found(place: Place) -> bool:
     return not sound or done_at_once("fsck", place)[0] != 200
 
 
-def _filled(folder: Path) -> tuple[Outcome, Ledger, Place]:
+def filled(folder: Path) -> tuple[Outcome, Ledger, Place]:
     """Make a registry with a few hundred works in it."""
     base, outcome, ledger = Place.make(folder / "base"), Outcome(), Ledger()
     lodge(base, ledger, 150)
@@ -142,7 +110,7 @@ def _filled(folder: Path) -> tuple[Outcome, Ledger, Place]:
     return outcome, ledger, base
 
 
-def _asked(ledger: Ledger) -> dict[str, Any]:
+def asked(ledger: Ledger) -> dict[str, Any]:
     """Return the look-up of every entry by each of its keys."""
     keys = [entry.key(0, kind) for kind in KINDS for entry in ledger.entries.values()]
     return {"items": [{"id": str(place), **key} for place, key in enumerate(keys)]}
@@ -152,11 +120,11 @@ def _one_of(paths: list[Path], number: int) -> Path:
     return paths[number % len(paths)]
 
 
-def _flip(path: Path, number: int) -> str:
+def flip(path: Path, number: int) -> str:
     """Turn one bit in region ``number`` of a file, in place; says which."""
     size = path.stat().st_size
-    begin = size * (number % _REGIONS) // _REGIONS
-    at = random.randrange(begin, max(begin + 1, size * (number % _REGIONS + 1) // _REGIONS))
+    begin = size * (number % REGIONS) // REGIONS
+    at = random.randrange(begin, max(begin + 1, size * (number % REGIONS + 1) // REGIONS))
     with path.open("r+b") as file:
         file.seek(at)
         byte = file.read(1)[0] ^ (1 << random.randrange(8))

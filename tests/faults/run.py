@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults import answers, bodies, clock, damage, databases, disk, kills, power, syscalls
+from tests.faults import answers, bodies, clock, damage, databases, disk, kills, mapped, power, syscalls
 from tests.faults.outcome import CannotRunError, Outcome, as_markdown, as_text
 from tests.faults.postgres import Cluster, cluster
 from tests.faults.service import Place, end_all
@@ -89,7 +89,7 @@ FAULTS = (
     Fault("6", "the database is away", lambda r: databases.cut_off(r.postgres(), r.cluster(), 3)),
     Fault("7 8 9", "a registry that lies to the client", lambda r: answers.lying_registry(r.folder())),
     Fault("6 12", "a bit of an index file", lambda r: damage.flip_index(r.folder(), 180)),
-    Fault("6 12", "a bit of a mapped index file", lambda r: damage.flip_mapped(r.folder(), 120)),
+    Fault("6 12", "a bit of a mapped index file", lambda r: mapped.flip_mapped(r.folder(), 48)),
     Fault("10 11", "a bit of the log", lambda r: damage.flip_log(r.folder(), 180)),
     Fault("6 10", "a bit of the database's file", lambda r: damage.flip_database(r.folder(), 240)),
     Fault("13", "a body broken on its way", lambda r: bodies.broken_bodies(r.sqlite(), 160)),

@@ -383,8 +383,8 @@ class TestPublishing:
             seen.append(folder.write(Entries.of(rows_of(0, 2)), 0, 2, "ab" * 32))
             folder.publish(seen[-1:])
             assert_holds(folder, seen[-1:])
-        assert all(one.file != other.file for one, other in pairwise(seen))
-        assert {part.file for part in seen} == {"events-0-2.caveat", "events-0-2-2.caveat"}
+        assert [part.file for part in seen[:3]] == [f"events-0-2{one}.caveat" for one in ("", "-2", "-3")]
+        assert len({part.file for part in seen}) == len(seen)
 
     @pytest.mark.parametrize(
         "again", ["-", "-0", "-1", "-02", "--2", "-2-2", "-x", "-2\n", "-1234567890", "-²"]
