@@ -8,7 +8,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,7 +22,10 @@ from registry.lookup import warm_up
 from registry.store.engine import SAFE_SQLITE, is_multiprocess_safe, sqlite_version
 from registry.store.mirrored import mirrored
 
-__all__ = ["serve"]
+if TYPE_CHECKING:
+    from werkzeug.serving import BaseWSGIServer
+
+__all__ = ["serve", "threaded_server"]
 
 
 @click.command()
@@ -127,7 +130,8 @@ def _keep_at_work(settings: Settings, *command: str) -> None:
     threading.Thread(target=keep_running, daemon=True).start()
 
 
-def _serve_threaded(settings: Settings, host: str, port: int) -> None:
+def threaded_server(settings: Settings, host: str, port: int) -> "BaseWSGIServer":
+    """Return what ``caveat serve --threaded`` serves with, bound and not yet serving."""
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     from api import create_app
@@ -138,7 +142,11 @@ def _serve_threaded(settings: Settings, host: str, port: int) -> None:
         def log(self, type: str, message: str, *args: Any) -> None:
             return
 
-    server = make_server(host, port, create_app(settings), threaded=True, request_handler=Quiet)
+    return make_server(host, port, create_app(settings), threaded=True, request_handler=Quiet)
+
+
+def _serve_threaded(settings: Settings, host: str, port: int) -> None:
+    server = threaded_server(settings, host, port)
     click.echo(f"listening on http://{host}:{server.server_port}")
     stop_with_parent()
     try:

@@ -180,6 +180,10 @@ def test_the_signing_key_is_made_once_and_says_what_to_do(
 
 class TestImporting:
     @pytest.fixture
+    def url(self, threaded: Callable[..., str], store: Store, database_url: str) -> str:
+        return threaded(database_url)
+
+    @pytest.fixture
     def run(
         self, caveat: Callable[..., Any], key: str, signing_key: Path
     ) -> Callable[..., subprocess.CompletedProcess[str]]:
@@ -192,32 +196,32 @@ class TestImporting:
     @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
     def test_a_list_becomes_visible_and_can_be_taken_back(
         self,
-        served: Callable[..., Any],
+        url: str,
         run: Callable[..., Any],
         caveat: Callable[..., Any],
         key: str,
         lists: Path,
         suffix: str,
     ) -> None:
-        server = served(1)
         list_ = write(lists / f"works{suffix}", range(25))
-        done = run(server.url, list_, "--output", "json", "--label", "Acme")
+        done = run(url, list_, "--output", "json", "--label", "Acme")
         assert done.returncode == 0, done.stderr
         answer = json.loads(done.stdout)
         assert (answer["parts"], answer["works"], answer["seq"]) == (1, 25, 2)
-        assert looked_up(server.url, 0, 24, 25) == ["reserved", "reserved", "unknown"]
+        assert looked_up(url, 0, 24, 25) == ["reserved", "reserved", "unknown"]
         assert [path.name for path in lists.iterdir()] == [list_.name]
-        back = caveat("withdraw", answer["id"], "--registry", server.url, "--key", key)
+        back = caveat("withdraw", answer["id"], "--registry", url, "--key", key)
         assert back.returncode == 0, back.stderr
-        assert back.stdout == f"withdrawn at {server.url}, event 3\n"
-        assert looked_up(server.url, 0) == ["unknown"]
-        other = caveat("withdraw", "a" * 26, "--registry", server.url, "--key", key)
+        assert back.stdout == f"withdrawn at {url}, event 3\n"
+        assert looked_up(url, 0) == ["unknown"]
+        other = caveat("withdraw", "a" * 26, "--registry", url, "--key", key)
         assert other.returncode == 3
 
     @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
     def test_stopped_on_the_way_it_goes_on_where_it_was(
         self,
-        served: Callable[..., Any],
+        threaded: Callable[..., str],
+        database_url: str,
         slow: Callable[[str], tuple[str, type[Slow]]],
         command: Callable[..., Any],
         run: Callable[..., Any],
@@ -225,12 +229,10 @@ class TestImporting:
         signing_key: Path,
         lists: Path,
         store: Store,
-        monkeypatch: pytest.MonkeyPatch,
         stop: signal.Signals,
     ) -> None:
-        monkeypatch.setenv("CAVEAT_MAX_ITEMS", "10")
-        server = served(1)
-        url, proxy = slow(server.url)
+        server = threaded(database_url, CAVEAT_MAX_ITEMS="10")
+        url, proxy = slow(server)
         list_ = write(lists / "works.csv", range(45))
         options = ["--partner", "acme", "--signing-key", signing_key, "--registry", url, "--key", key]
         process = command("import", list_, *options, "--connections", 1)
@@ -242,54 +244,52 @@ class TestImporting:
         if stop is signal.SIGINT:
             assert process.returncode == 130
             assert "run the same command again" in told
-        assert looked_up(server.url, 0) == ["unknown"]
+        assert looked_up(server, 0) == ["unknown"]
         proxy.through, proxy.seen[:] = 100, []
         done = run(url, list_, "--output", "json")
         assert done.returncode == 0, done.stderr
         answer = json.loads(done.stdout)
         assert (answer["parts"], answer["works"], answer["sent"]) == (5, 45, 3)
         assert [one.split()[0] for one in proxy.seen] == ["GET", *["PUT"] * 3, "POST"]
-        assert looked_up(server.url, 0, 44) == ["reserved", "reserved"]
+        assert looked_up(server, 0, 44) == ["reserved", "reserved"]
         assert not memory.exists()
         with store.read() as connection:
             assert [part.number for part in imports.parts_of(connection, answer["id"])] == [1, 2, 3, 4, 5]
 
     def test_a_list_that_was_changed_between_is_refused(
-        self, served: Callable[..., Any], run: Callable[..., Any], lists: Path, store: Store
+        self, url: str, run: Callable[..., Any], lists: Path, store: Store
     ) -> None:
-        server = served(1)
         list_ = write(lists / "works.csv", range(3))
         bad = lists / "bad.csv"
         bad.write_text("url\nnothing\n")
-        first = run(server.url, list_, bad)
+        first = run(url, list_, bad)
         assert first.returncode == 3
         assert "bad.csv, part 2 (rows 0 to 0)" in first.stderr
         assert "works.0.url: not a URL: 'nothing'" in first.stderr
         write(list_, range(4))
-        second = run(server.url, list_, bad)
+        second = run(url, list_, bad)
         assert second.returncode == 3
         assert "part 1 stands there with other bytes" in second.stderr
         write(list_, range(3))
-        other = run(server.url, list_)
+        other = run(url, list_)
         assert other.returncode == 3
         assert "is of another import" in other.stderr
         bad.write_text("url\nhttps://works.example.org/9.jpg\n")
-        done = run(server.url, list_, bad)
+        done = run(url, list_, bad)
         assert done.returncode == 0, done.stderr
-        assert f"imported 4 works in 2 parts at {server.url}, event 3" in done.stdout
-        assert looked_up(server.url, 0, 9) == ["reserved", "reserved"]
+        assert f"imported 4 works in 2 parts at {url}, event 3" in done.stdout
+        assert looked_up(url, 0, 9) == ["reserved", "reserved"]
 
     def test_another_signing_key_than_the_operator_knows_sends_nothing(
         self,
-        served: Callable[..., Any],
+        url: str,
         run: Callable[..., Any],
         lists: Path,
         signing_key: Path,
         store: Store,
     ) -> None:
-        server = served(1)
         signing_key.write_text(Signer.new("acme").text + "\n")
-        done = run(server.url, write(lists / "works.csv", range(3)))
+        done = run(url, write(lists / "works.csv", range(3)))
         assert done.returncode == 3
         assert SIGNER.verifier.text in done.stderr
         with store.read() as connection:
@@ -309,15 +309,14 @@ class TestImporting:
     )
     def test_a_list_that_cannot_be_taken_is_named(
         self,
-        served: Callable[..., Any],
+        url: str,
         run: Callable[..., Any],
         lists: Path,
         name: str,
         text: str,
         told: str,
     ) -> None:
-        server = served(1)
         (lists / name).write_bytes(text.encode("latin-1"))
-        done = run(server.url, lists / name)
+        done = run(url, lists / name)
         assert done.returncode == 3
         assert told in done.stderr

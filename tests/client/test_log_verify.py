@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 import subprocess
 import sys
 import time
@@ -34,7 +33,7 @@ ORIGIN = "log.example"
 
 @dataclass
 class Place:
-    """A registry by the real command, in one process; its log is published when a test says so."""
+    """A registry that is served over HTTP; its log is published when a test says so."""
 
     url: str
     data: Path
@@ -65,7 +64,7 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Callable[..., Place]]:
+def place(tmp_path: Path, threaded: Callable[..., str]) -> Iterator[Callable[..., Place]]:
     with ExitStack() as stack:
 
         def start(name: str, signer: Signer, *, with_log: bool = True) -> Place:
@@ -77,22 +76,10 @@ def place(tmp_path: Path) -> Iterator[Callable[..., Place]]:
             scopes = frozenset({"register", "lookup"})
             key = create_key(store, name="Ada", scopes=scopes, evidence_level=0, environment="test", at=0)
             LogFolder(data / "log").write_signer(signer)
-            words = ["--data", str(data)] if with_log else ["--database", engines.database_url(data)]
-            url = _served(stack, *words)
+            url = threaded(str(data) if with_log else engines.database_url(data))
             return Place(url, data, key.secret, Caller(key.principal_id, scopes, 0), store)
 
         yield start
-
-
-def _served(stack: ExitStack, *words: str) -> str:
-    command = [sys.executable, "-m", "api.commands", "serve", "--threaded", "--port", "0", *words]
-    environment = {**os.environ, "CAVEAT_STOP_WITH_PARENT": str(os.getpid())}
-    server = stack.enter_context(
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    )
-    stack.callback(server.terminate)
-    assert server.stdout is not None
-    return server.stdout.readline().split()[-1]
 
 
 @pytest.fixture
