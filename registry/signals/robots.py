@@ -153,7 +153,7 @@ def _named(robots: Robots, agents: Iterable[Agent]) -> Iterator[Agent]:
 def _policies(robots: Robots, place: Place, agents: Agents, site_file: SiteFile, *, at_home: bool) -> Reading:
     """Read ``Content-Usage`` and ``Content-Signal``: what is plain, and what may only restrict."""
     ours = [EVERYBODY, *([OWN] if robots.names(OWN) else [])]
-    theirs = [agent.token for agent in _named(robots, agents.agents)]
+    theirs = [agent.token for agent in agents.agents if agent.token.lower() in robots.told]
     by_rules, by_lines = (_of(place, ours, grouping) for grouping in Grouping)
     plain = {one: None for one in by_rules if one in by_lines}
     either = {one: None for one in (by_rules | by_lines) if one not in plain}

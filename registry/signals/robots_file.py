@@ -107,11 +107,12 @@ class Group:
 class Robots:
     """A file that was read.
 
-    ``named`` has, for each grouping, the groups by name. ``stray`` are the lines of no group; ``cut`` says
-    that the file is longer than ``READ``.
+    ``named`` has, for each grouping, the groups by name. ``told`` are the names of groups that speak about
+    uses, under either. ``stray`` are the lines of no group; ``cut`` says that there is more than ``READ``.
     """
 
     named: Mapping[Grouping, Mapping[str, tuple[Group, ...]]]
+    told: frozenset[str]
     stray: tuple[Line, ...]
     cut: bool
 
@@ -216,7 +217,8 @@ def _parsed(data: bytes, cut: bool) -> Robots:
     stray = tuple(takewhile(lambda line: line.field is not Field.AGENT, lines))
     rest = lines[len(stray) :]
     named = {grouping: _by_name(_groups(rest, grouping, patterns)) for grouping in Grouping}
-    return Robots(named, stray, cut)
+    told = (name for groups in named.values() for name, those in groups.items() if any(map(_tells, those)))
+    return Robots(named, frozenset(told), stray, cut)
 
 
 def _lines(data: bytes) -> Iterator[Line]:
@@ -283,6 +285,10 @@ def _group(names: Iterable[str], lines: Iterable[Line], known: dict[tuple[bool, 
             rules.add(known.get(key) or known.setdefault(key, Rule(*key, path_pattern(line.value))))
     ordered = tuple(sorted(rules, key=lambda rule: rule.order))
     return Group(frozenset(names), ordered, tuple(usages), tuple(others))
+
+
+def _tells(group: Group) -> bool:
+    return bool(group.usages) or any(line.field is Field.SIGNAL for line in group.lines)
 
 
 def _names(value: str) -> set[str]:
