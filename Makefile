@@ -8,9 +8,10 @@ STAMP  := $(VENV)/.installed
 ORACLE := $(VENV)/.oracle
 PEERS  := $(VENV)/.peers
 FUSE   := $(VENV)/.faults
+READER := $(VENV)/.signals
 GO     := /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-.PHONY: help setup demo serve test test-postgres test-install test-oracle test-log check faults bench bench-full bench-recall bench-log docs lock clean
+.PHONY: help setup demo serve test test-postgres test-install test-oracle test-log test-signals check faults bench bench-full bench-recall bench-log docs lock clean
 
 help: ## list the chores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,6 +42,13 @@ $(GO):
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends golang-go golang-golang-x-mod-dev >/dev/null
 
+# Files of real sites come in a source distribution; with it what Google reads them with.
+$(READER): $(STAMP) constraints-signals.txt
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --dest $(VENV)/signals \
+	  --require-hashes --no-deps --no-binary protego --no-build-isolation -r constraints-signals.txt
+	$(PIP) --no-deps --no-index --find-links $(VENV)/signals jwm-robotstxt
+	@touch $@
+
 # The file system that loses power.
 $(FUSE): $(STAMP) constraints-faults.txt
 	$(PIP) --require-hashes --no-deps -r constraints-faults.txt
@@ -66,6 +74,9 @@ test-oracle: $(ORACLE) ## PDQ bit for bit against its reference, built here (wan
 
 test-log: $(STAMP) $(GO) ## the transparency log read by the code of Go's checksum database (wants golang-go)
 	$(BIN)/python -m pytest -q tests/third_party/go
+
+test-signals: $(READER) ## the readers of signals beside others' code
+	$(BIN)/python -m pytest -q tests/third_party/signals
 
 check: $(STAMP) ## lint, types, layers, sizes
 	$(BIN)/ruff check .
@@ -106,6 +117,8 @@ lock: ## refresh constraints.txt (needs uv)
 	  --no-header --upgrade --exclude-newer 2026-11-07 --constraint constraints.txt --group bench -o constraints-bench.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --no-deps --exclude-newer 2026-11-07 --group faults -o constraints-faults.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --no-deps --exclude-newer 2026-11-07 --group signals -o constraints-signals.txt
 
 clean: ## remove what the chores made
 	rm -rf $(VENV) build dist docs/_build caveat-demo .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
