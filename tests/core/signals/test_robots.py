@@ -151,12 +151,29 @@ def test_the_first_name_that_a_group_has_decides(agents, allowed):
     assert robots.allows(agents, "/a") is allowed
 
 
-def test_each_grouping_by_itself():
-    robots = parse(b"User-agent: *\nContent-Usage: train-ai=n\nUser-agent: FooBot\nDisallow: /\n")
-    assert not robots.allows(["other"], "/a", [Grouping.RULES])
-    assert robots.allows(["other"], "/a", [Grouping.LINES])
-    assert not robots.allows(["other"], "/a")
-    assert not robots.allows(["foobot"], "/a")
+@pytest.mark.parametrize(
+    ("between", "by_rules", "by_lines"),
+    [
+        ("", False, False),
+        ("# a comment", False, False),
+        ("Sitemap: https://a.example/s.xml", False, False),
+        ("Host: a.example", False, False),
+        ("no line", False, False),
+        ("Content-Usage: train-ai=n", False, True),
+        ("Content-Signal: ai-train=no", False, True),
+        ("License: https://a.example/l.xml", False, True),
+        ("Crawl-delay: 1", False, True),
+        ("Something: else", False, True),
+        ("Disallow:", True, True),
+        ("Allow: /b", True, True),
+    ],
+)
+def test_what_ends_a_run_of_names(between, by_rules, by_lines):
+    robots = parse(f"User-agent: first\n{between}\nUser-agent: second\nDisallow: /\n".encode())
+    assert robots.allows(["first"], "/a", [Grouping.RULES]) is by_rules
+    assert robots.allows(["first"], "/a", [Grouping.LINES]) is by_lines
+    assert robots.allows(["first"], "/a") is (by_rules and by_lines)
+    assert not any(robots.allows(["second"], "/a", [one]) for one in Grouping)
 
 
 # -- bounds ----------------------------------------------------------------------------------------
