@@ -18,7 +18,7 @@ from registry.preference import Preference, Scope, Status, Use
 from registry.signals.observation import Fault, Origin, Reading, SiteFile, statement
 from registry.signals.paths import origin_of, path_of
 from registry.signals.robots import OWN, absent, fault_of
-from registry.signals.robots_file import EVERYBODY, READ, Grouping, Robots, Rule, parse
+from registry.signals.robots_file import EVERYBODY, READ, Grouping, Robots, Rule, parse, readable
 from registry.statement import Speaker
 
 __all__ = ["CARRIER", "LARGEST", "PROTOCOL", "USES", "VERSION", "read"]
@@ -51,9 +51,8 @@ def read(site_file: SiteFile, url: str) -> Reading:
     if rule is None or (rule.allows and not at_home):
         return Reading()
     value = Preference.ALLOWED if rule.allows else Preference.RESERVED
-    said = f"{'Allow' if rule.allows else 'Disallow'}: {rule.path}"
-    words = said.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return Reading((statement(origin, dict.fromkeys(USES, value), words, scope=Scope.PREFIX),))
+    said = readable(f"{'Allow' if rule.allows else 'Disallow'}: {rule.path}")
+    return Reading((statement(origin, dict.fromkeys(USES, value), said, scope=Scope.PREFIX),))
 
 
 def _deciding(robots: Robots, path: str) -> Rule | None:

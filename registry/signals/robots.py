@@ -23,7 +23,17 @@ from registry.signals import aipref, content_signal
 from registry.signals.agents import Agent, AgentKind, Agents
 from registry.signals.observation import Fault, Origin, Reading, SiteFile, joined, statement
 from registry.signals.paths import origin_of, path_of
-from registry.signals.robots_file import EVERYBODY, READ, Field, Grouping, Place, Robots, Rule, parse
+from registry.signals.robots_file import (
+    EVERYBODY,
+    READ,
+    Field,
+    Grouping,
+    Place,
+    Robots,
+    Rule,
+    parse,
+    readable,
+)
 from registry.statement import Quality, Speaker, Statement
 
 __all__ = [
@@ -192,9 +202,7 @@ def _all(policies: _Policies, site_file: SiteFile) -> Reading:
 def _policy(field: Field, value: str, raw: bytes) -> Reading:
     protocol, version, read_value = _READERS[field]
     origin = Origin(protocol, version, CARRIER, raw, Speaker.HOST)
-    # Octets that are no UTF-8 stand in the text as halves of pairs, which no statement may hold.
-    text = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return read_value(text, origin, scope=Scope.HOST)
+    return read_value(readable(value), origin, scope=Scope.HOST)
 
 
 def _restricting(reading: Reading, quality: Quality | None = None) -> Reading:
@@ -211,9 +219,8 @@ def _restricting(reading: Reading, quality: Quality | None = None) -> Reading:
 
 
 def _reserved(origin: Origin, uses: Iterable[Use], said: str, scope: Scope) -> Statement:
-    words = said.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     reserved = dict.fromkeys(uses, Preference.RESERVED)
-    return statement(origin, reserved, words, quality=Quality.INFERRED, scope=scope)
+    return statement(origin, reserved, readable(said), quality=Quality.INFERRED, scope=scope)
 
 
 def _scope(rule: Rule) -> Scope:

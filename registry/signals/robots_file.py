@@ -20,7 +20,19 @@ from itertools import takewhile
 
 from registry.signals.paths import PathPattern, path_pattern
 
-__all__ = ["EVERYBODY", "READ", "Field", "Group", "Grouping", "Line", "Place", "Robots", "Rule", "parse"]
+__all__ = [
+    "EVERYBODY",
+    "READ",
+    "Field",
+    "Group",
+    "Grouping",
+    "Line",
+    "Place",
+    "Robots",
+    "Rule",
+    "parse",
+    "readable",
+]
 
 READ = 512 * 1024
 """Bytes of a file that are read; RFC 9309, 2.5, asks for 500 KiB."""
@@ -153,7 +165,8 @@ class Robots:
         own = [line for one in Grouping for group in self.groups(agent, one) for line in group.lines]
         every = (group for names in self.named.values() for groups in names.values() for group in groups)
         apart = [line for group in every for line in group.lines if line.apart]
-        found = (line.value for line in (*self.stray, *own, *apart) if line.field is Field.LICENCE)
+        every_line = (*self.stray, *own, *apart)
+        found = (readable(line.value) for line in every_line if line.field is Field.LICENCE)
         return list(dict.fromkeys(found))
 
 
@@ -202,6 +215,14 @@ class Place:
             longest = max((octets for octets, _ in found), default=0)
             self._usages[id(group)] = longest, [value for octets, value in found if octets == longest]
         return self._usages[id(group)]
+
+
+def readable(text: str) -> str:
+    """Return words of a file as they may be told: octets that are no UTF-8 are replaced.
+
+    In the file's own values they stand as halves of pairs, since rules are held against octets.
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def parse(data: bytes) -> Robots:

@@ -124,6 +124,11 @@ def test_licences(lines, agent, licences):
     assert parse("\n".join(lines).encode()).licences(agent) == licences
 
 
+def test_an_address_can_be_told_whatever_its_octets():
+    (address,) = parse(b"License: https://a.example/\xe9\n").licences("*")
+    assert address.encode() == "https://a.example/\ufffd".encode()
+
+
 def test_content_usage_gives_the_values_that_hold():
     robots = parse(
         b"User-agent: *\nAllow: /\nContent-Usage: a=n\nContent-Usage: /img/ b=n\nContent-Usage: /img/ c=n\n"
