@@ -7,7 +7,7 @@ expat behind defusedxml: no document type, no entity; elements and depth are bou
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -37,6 +37,7 @@ __all__ = [
     "feed",
     "licence_texts",
     "merged",
+    "name_of",
     "parse",
     "plain_namespace",
     "tdm_properties",
@@ -91,7 +92,8 @@ def plain_namespace(namespace: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _name(tag: str) -> Name:
+def name_of(tag: str) -> Name:
+    """Return the name in a tag of ElementTree, ``{namespace}local``."""
     namespace, _, local = tag[1:].rpartition("}") if tag.startswith("{") else ("", "", tag)
     return plain_namespace(namespace), local
 
@@ -127,7 +129,7 @@ class _Collector:
             raise UnreadableError(said, Status.ERROR)
         resource, default = "", False
         for key, value in attributes.items():
-            name = _name(key)
+            name = name_of(key)
             if name == _RESOURCE:
                 resource = value
             elif name == _LANG:
@@ -136,7 +138,7 @@ class _Collector:
                 self._say(name, value)
         if self._open:
             self._open[-1].empty = False
-        self._open.append(_Open(_name(tag), resource, default))
+        self._open.append(_Open(name_of(tag), resource, default))
 
     def data(self, text: str) -> None:
         self._open[-1].text.append(text)
@@ -193,18 +195,22 @@ def parse(raw: bytes) -> Properties:
     document type or an entity, or is larger than ``MAX_XMP``, ``MAX_ELEMENTS`` or ``MAX_DEPTH``.
     """
     collector = _Collector()
-    feed(as_utf8(raw), collector)
+    feed(as_utf8(raw), lambda _: collector)
     return {name: tuple(values) for name, values in collector.found.items()}
 
 
-def feed(text: bytes, target: Any) -> None:
-    """Tell ``target`` (as :class:`xml.etree.ElementTree.XMLParser` has it) what is in ``text``.
+def feed(text: bytes, make: Callable[[Callable[[], int]], Any]) -> None:
+    """Tell what is in ``text`` to what ``make`` returns, a target of ElementTree's XMLParser.
 
-    Raises as :func:`parse` does.
+    ``make`` is given a function that says at which byte of the text the parser is. Raises as :func:`parse`.
     """
     if len(text) > MAX_XMP:
         raise UnreadableError(f"at most {MAX_XMP} bytes of XMP are read; these are {len(text)}", Status.ERROR)
-    parser = DefusedXMLParser(target=target, forbid_dtd=True)
+
+    def place() -> int:
+        return int(parser.parser.CurrentByteIndex)
+
+    parser: Any = DefusedXMLParser(target=make(place), forbid_dtd=True)
     try:
         parser.feed(text)
         parser.close()
