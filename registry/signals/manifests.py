@@ -76,7 +76,8 @@ def _in_parts(data: bytes, kind: str) -> Iterator[bytes]:
     at, mark, seen = 0, _MARKS[kind], False
     for number, part in enumerate(WALKS[kind](data)):
         if part.kind == BROKEN or number == MAX_PARTS:
-            yield from _rest(data, at, mark)
+            # A wrong length may have led the walk past the manifest.
+            yield from _rest(data, at if seen else 0, mark)
             return
         if _PLACES[kind](data, part):
             seen = True
@@ -103,6 +104,8 @@ def _in_tiff(data: bytes, form: TiffForm) -> Iterator[bytes]:
     for directory in tiff_directories(data, form, _TIFF_TAG):
         if directory.wanted is not None:
             yield data[directory.wanted.start : directory.wanted.end]
+        elif directory.number < 0:
+            yield from _rest(data, 0, b"jumb")
 
 
 def _in_gif(data: bytes) -> Iterator[bytes]:
@@ -117,15 +120,17 @@ def _in_gif(data: bytes) -> Iterator[bytes]:
 
 
 def _in_boxes(data: bytes) -> Iterator[bytes]:
-    at = 0
+    at, seen = 0, False
     for _ in range(MAX_PARTS):
         size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         size = int.from_bytes(data[at + 8 : at + 16], "big") if size == 1 else size or len(data) - at
         if size < 8:
             break
         if kind == b"uuid" and data[at + 8 : at + 24] == _BOX_UUID:
+            seen = True
             box = data[at + 24 : at + size]
             # Version, flags and purpose come before the store, and are of no fixed length.
             yield box[max(box.find(b"jumb") - 4, 0) :]
         at += size
-    yield from _rest(data, at, _BOX_UUID)
+    if not seen and at != len(data):
+        yield from _rest(data, 0, _BOX_UUID)

@@ -129,6 +129,18 @@ def test_a_manifest_behind_a_million_parts_is_found(unit, start):
     assert c2pa.has_manifest(data + marks.get(start, b"caBX") + unit * 9)
 
 
+@pytest.mark.parametrize(
+    ("kind", "at", "bad"),
+    [("JPEG", 4, "0fff"), ("PNG", 8, "00000fff"), ("AVIF", 0, "00000fff"), ("TIFF", 4, "ffffffff")],
+    ids=["jpeg", "png", "avif", "tiff"],
+)
+def test_where_the_structure_of_a_file_is_broken_its_manifest_is_a_fault(kind, at, bad):
+    data = bytearray(signed(picture(kind), assertion(RESERVES)))
+    data[at : at + len(bad) // 2] = bytes.fromhex(bad)
+    assert c2pa.has_manifest(bytes(data))
+    assert c2pa.read(bytes(data)).faults
+
+
 # -- what is fetched -------------------------------------------------------------------------------
 
 
