@@ -116,7 +116,8 @@ def _kept_out(statement: Statement) -> str:
 def _why_unheard(statement: Statement, use: Use) -> str:
     signal, value = statement.signal, statement.preferences[use]
     if signal is not None and signal.quality is Quality.HINT and value is not Preference.ALLOWED:
-        return f"{place_of(signal.carrier)} keeps search engines away ({_words(signal)}), a hint for strict mode alone"
+        place = place_of(signal.carrier)
+        return f"{place} keeps search engines away ({_words(signal)}), a hint for strict mode alone"
     if value is Preference.CONDITIONAL:
         return f"a condition is met, {_short(statement.terms)}, but who set it may not permit"
     if signal is None:
@@ -161,7 +162,6 @@ _PROTOCOLS = {
     "aipref": "Content-Usage",
     "content-signal": "Content-Signal",
     "robots": "robots.txt",
-    "ai-txt": "ai.txt",
     "directives": "robots directives",
     "c2pa": "C2PA",
     "rsl": "RSL",
@@ -175,6 +175,7 @@ _PLACES = {
     "xmp sidecar": "the .xmp file beside the picture",
     "header": "the site’s answer with the picture",
     "page": "the page around the picture",
+    "rsl": "the site’s RSL licence",
     "robots.txt": "the site’s robots.txt",
     "ai.txt": "the site’s ai.txt",
     "tdmrep.json": "the site’s tdmrep.json",

@@ -61,6 +61,13 @@ _SHOWN = 40
     show_default=True,
     help="Look for possible copies too, which a person should look at; a large registry is faster without.",
 )
+@click.option(
+    "--licence",
+    "licences",
+    multiple=True,
+    metavar="ID",
+    help="Terms of a condition that you meet, as the reason names them; may be given several times.",
+)
 @click.option("--organisation", help="Who does the research; needed for --mode research-art3.")
 @click.option("--purpose", help="What the research is for; needed for --mode research-art3.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and write nothing.")
@@ -86,6 +93,7 @@ def filter_(
     workers: int | None,
     on_error: str,
     review: bool,
+    licences: tuple[str, ...],
     organisation: str | None,
     purpose: str | None,
     dry_run: bool,
@@ -100,6 +108,9 @@ def filter_(
     Captions, caches, masks and rows of removed works go with them. DST.caveat/ tells what was decided of
     each sample and why, with a report to open.
 
+    What the pictures say themselves is read too: IPTC, C2PA and TDMRep in the files and in .xmp files beside
+    them. A signal that cannot be read sets its picture aside.
+
     Pictures stay on this machine. Their fingerprints and URLs go to the registry, and a fingerprint can
     reveal a rough picture; with --snapshot nothing is sent at all.
 
@@ -108,7 +119,7 @@ def filter_(
       caveat filter laion.parquet clean.parquet --mode strict
       caveat filter my-set my-set-clean --dry-run        what would go?
     """
-    rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "", review)
+    rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "", review, frozenset(licences))
     asked = asked_of(registry_urls, key, snapshot, max_age)
     with progress_bar("checking") as bar:
         summary = filter_dataset(
@@ -147,6 +158,9 @@ def print_summary(summary: FilterSummary, *, dry_run: bool = False) -> None:
         out.print(f"… and {len(summary.notable) - _SHOWN:,} more, in the report")
     gone = len(summary.left_out)
     theirs = f" with {counted(gone, 'file')} of theirs" if gone else ""
+    if summary.reasons:
+        causes = ", ".join(f"{cause} {count:,}" for cause, count in summary.reasons.most_common())
+        out.print(f"removed by  {escape(causes)}")
     out.print(
         f"[bold]{summary.kept:,} kept[/], {summary.counts[Action.REMOVE]:,} removed{theirs}, "
         f"{summary.counts[Action.REVIEW]:,} to look at, {summary.errors:,} set aside; "

@@ -1,11 +1,14 @@
 """Reading and hashing picture files, in processes where there are many.
 
 An unreadable file is a value here, not an exception: one bad picture must not end a run, and must not
-vanish from it either.
+vanish from it either. What a picture says itself is read from the same bytes, before they are decoded, and
+from the ``.xmp`` files beside it: ``name.xmp`` and ``name.jpg.xmp``.
 """
 
+import errno
 import multiprocessing
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -14,8 +17,17 @@ from pathlib import Path
 from registry.errors import PictureError
 from registry.fingerprint import Fingerprint, query_fingerprint, registered_fingerprint
 from registry.picture import decode_picture
+from registry.preference import Status
+from registry.signals import Fault, Reading, joined, read_embedded
 
-__all__ = ["MAX_FILE_BYTES", "PICTURE_SUFFIXES", "Hashed", "default_workers", "hash_files"]
+__all__ = [
+    "MAX_FILE_BYTES",
+    "MAX_SIDECAR_BYTES",
+    "PICTURE_SUFFIXES",
+    "Hashed",
+    "default_workers",
+    "hash_files",
+]
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jxl", ".heic", ".heif"}
@@ -25,17 +37,21 @@ PICTURE_SUFFIXES = frozenset(
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """Larger files are not read."""
 
+MAX_SIDECAR_BYTES = 16 * 1024 * 1024
+"""Larger files beside a picture are not read."""
+
 _FEW = 48
 """Up to here starting worker processes takes longer than hashing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hashed:
-    """A file with its fingerprint, or with what was wrong."""
+    """A file with its fingerprint, or with what was wrong; ``reading`` is what it says itself."""
 
     path: Path
     fingerprint: Fingerprint | None
     error: str = ""
+    reading: Reading = Reading()  # noqa: RUF009 - frozen
 
 
 def default_workers() -> int:
@@ -52,7 +68,8 @@ def hash_files(
 ) -> Iterator[Hashed]:
     """Yield each file of ``paths`` hashed, in order; ``tick`` is called after each.
 
-    ``registered`` makes the windows that are lodged, otherwise the forms that are asked about.
+    ``registered`` makes the windows that are lodged, otherwise the forms that are asked about; only then
+    the signals in the file are read.
     """
     work = _registered if registered else _queried
     if workers == 1 or len(paths) <= _FEW:
@@ -80,10 +97,50 @@ def _hashed(path: Path, *, registered: bool) -> Hashed:
         if path.stat().st_size > MAX_FILE_BYTES:
             return Hashed(path, None, f"larger than {MAX_FILE_BYTES // 2**20} MiB")
         data = path.read_bytes()
+        reading = Reading() if registered else _said_by(path, data)
         picture = decode_picture(data, reduced=not registered)
     except OSError as error:
         return Hashed(path, None, f"cannot be read: {error.strerror or error}")
     except PictureError as error:
-        return Hashed(path, None, error.message)
+        return Hashed(path, None, error.message, reading)
     make = registered_fingerprint if registered else query_fingerprint
-    return Hashed(path, make(picture, data))
+    return Hashed(path, make(picture, data), reading=reading)
+
+
+def _said_by(path: Path, data: bytes) -> Reading:
+    """Return what a picture and the files beside it say."""
+    texts: list[bytes] = []
+    faults: list[Fault] = []
+    # Where letters have no case the second name of each is the first again.
+    for name in dict.fromkeys(
+        f"{one}{suffix}" for one in (path.stem, path.name) for suffix in (".xmp", ".XMP")
+    ):
+        try:
+            text = _sidecar(path.with_name(name))
+        except OSError as error:
+            message = f"{name}: {error.strerror or error}"
+            faults.append(Fault("xmp", "xmp sidecar", Status.ERROR, message))
+        else:
+            texts += [] if text is None else [text]
+    return joined([read_embedded(data, tuple(dict.fromkeys(texts))), Reading((), tuple(faults))])
+
+
+def _sidecar(path: Path) -> bytes | None:
+    """Return the file at ``path``, None when there is none; raises OSError for what is no file to read."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None
+        raise
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no file")
+    with path.open("rb") as file:
+        text = file.read(MAX_SIDECAR_BYTES + 1)
+    if not text:
+        raise OSError(errno.EINVAL, "it is empty")
+    if len(text) > MAX_SIDECAR_BYTES:
+        raise OSError(errno.EFBIG, f"it is larger than {MAX_SIDECAR_BYTES // 2**20} MiB")
+    return text

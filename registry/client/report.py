@@ -1,7 +1,8 @@
 """``report.html``: one file for people, with everything in it.
 
-It shows what was removed beside the record that asked for it, what a person should look at, and what could
-not be read. It shows works that may not be shared, so it opens with that, and is not for publication.
+It shows what was removed beside the record or the signal that asked for it, what a person should look at,
+and what could not be read. It shows works that may not be shared, so it opens with that, and is not for
+publication.
 """
 
 import base64
@@ -19,7 +20,8 @@ from registry.client.verdicts import Verdict
 from registry.errors import PictureError
 from registry.picture import decode_picture
 from registry.preference import Action
-from registry.statement import Statement
+from registry.reasons import place_of, protocol_name
+from registry.statement import Signal, Statement
 
 __all__ = ["MAX_CARDS", "write_report"]
 
@@ -72,6 +74,10 @@ def _facts(summary: FilterSummary) -> str:
         "Use asked about": str(summary.rules.use),
         "Mode": str(summary.rules.mode),
         "Possible copies": "" if summary.rules.review else "not looked for (--no-review)",
+        "Conditions met": ", ".join(sorted(summary.rules.met)),
+        "Removed by": ", ".join(
+            f"{_kind(cause)}: {count:,}" for cause, count in summary.reasons.most_common()
+        ),
         "For": " — ".join(filter(None, (summary.rules.organisation, summary.rules.purpose))),
         "Registry": ", ".join(_registry(url, summary.as_of_seq.get(url)) for url in summary.registries),
         "Made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -110,14 +116,17 @@ def _card(verdict: Verdict) -> str:
     decision = verdict.decision
     statements = decision.statements if decision is not None else ()
     name = html.escape(verdict.sample.name)
-    kind = _KINDS[verdict.cause]
-    badge = (
-        f'<span class="badge">{kind}</span>' if decision is not None else '<span class="badge">error</span>'
-    )
+    kind = html.escape(_kind(verdict.cause)) if decision is not None else "error"
+    badge = f'<span class="badge">{kind}</span>'
     return (
         f'<li class="card {verdict.action}">{_thumbnail(verdict)}<div><h3>{name}</h3>{badge}'
         f"<p>{html.escape(verdict.reason)}</p></div>{_record(statements)}</li>"
     )
+
+
+def _kind(cause: str) -> str:
+    """Return what people call a kind of match, or the protocol of a signal."""
+    return _KINDS.get(cause) or protocol_name(cause)
 
 
 def _record(statements: tuple[Statement, ...]) -> str:
@@ -125,22 +134,41 @@ def _record(statements: tuple[Statement, ...]) -> str:
         return ""
     s = statements[0]
     says = ", ".join(f"{use}: {preference}" for use, preference in s.preferences.items())
-    facts = {
-        "Lodged by": s.label,
-        "Work": s.title,
-        "Says": says,
-        "Evidence": f"level {s.evidence_level}, {s.state}",
-        "Since": s.at[:10],
-        "Match": _match(s),
-        "Terms": s.terms,
-        "Contact": s.contact,
-        "Record": s.record or "shown to holders of a look-up key",
-    }
-    others = {statement.record for statement in statements} - {s.record}
+    facts = {"Says": says} | (_lodged(s) if s.signal is None else _told(s.signal)) | {"Terms": s.terms}
+    others = {_name(statement) for statement in statements} - {_name(s)}
     if others:
-        facts["Besides"] = f"{len(others)} more records"
+        facts["Besides"] = f"{len(others)} more that say so"
     rows = "".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items() if v)
     return f'<dl class="record">{rows}</dl>'
+
+
+def _name(statement: Statement) -> str:
+    """Return what tells a record, or what a carrier said, from others."""
+    signal = statement.signal
+    return statement.record if signal is None else f"{signal.protocol} {signal.carrier} {signal.said}"
+
+
+def _lodged(statement: Statement) -> dict[str, str]:
+    return {
+        "Lodged by": statement.label,
+        "Work": statement.title,
+        "Evidence": f"level {statement.evidence_level}, {statement.state}",
+        "Since": statement.at[:10],
+        "Match": _match(statement),
+        "Contact": statement.contact,
+        "Record": statement.record or "shown to holders of a look-up key",
+    }
+
+
+def _told(signal: Signal) -> dict[str, str]:
+    return {
+        "Protocol": f"{protocol_name(signal.protocol)} {signal.version}",
+        "Where": place_of(signal.carrier),
+        "In its words": signal.said,
+        "Speaker": str(signal.speaker),
+        "Read": str(signal.quality),
+        "SHA-256": signal.raw_sha256,
+    }
 
 
 def _match(statement: Statement) -> str:

@@ -17,7 +17,8 @@ class FilterSummary:
     """What a run did.
 
     ``as_of_seq`` maps each registry to the earliest event up to which its answers hold; ``counts`` is by
-    action, and ``unknown`` for what nobody has spoken of; ``reasons`` counts the removed by their cause;
+    action, and ``unknown`` for what nobody has spoken of; ``reasons`` counts the removed by their cause, the
+    kind of match or the protocol of a signal;
     ``kept`` is how many samples stand in the output, ``left_out`` the files beside samples that do not come
     along, with the reason; ``notable`` are all verdicts but those that kept a sample of which nothing was
     said.
@@ -54,6 +55,7 @@ class FilterSummary:
             "organisation": self.rules.organisation,
             "purpose": self.rules.purpose,
             "possible_copies": self.rules.review,
+            "licences": sorted(self.rules.met),
             "registries": list(self.registries),
             "as_of_seq": self.as_of_seq,
             "samples": sum(self.counts[action] for action in Action),

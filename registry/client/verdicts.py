@@ -1,7 +1,8 @@
-"""From samples to verdicts: what each registry says of each sample, and what follows.
+"""From samples to verdicts: what each registry and each picture says of each sample, and what follows.
 
 A sample whose picture cannot be read, that has nothing to look up, or of which any registry says anything
-but ``ok``, gets the action ``error``: it is not kept in any mode.
+but ``ok``, gets the action ``error``: it is not kept in any mode. So does one with a signal that cannot be
+read, unless what could be read removes it: then it is removed, and the reason says that there is more.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,10 @@ from registry.client.pictures import Hashed, hash_files
 from registry.decision import Decision, decide
 from registry.errors import InputError
 from registry.fingerprint import Fingerprint
-from registry.preference import Action, Mode, Status, Use
+from registry.matching import MAX_STATEMENTS
+from registry.preference import Action, Mode, Preference, Status, Use
+from registry.reasons import place_of
+from registry.signals import Fault, Reading
 
 __all__ = ["Registry", "Rules", "Verdict", "judge"]
 
@@ -39,7 +43,8 @@ class Rules:
     """What a run asks, and how strictly.
 
     Research mode wants to be told who does it and what for; the output says so. ``review`` looks for
-    possible copies too, beyond the radius that decides.
+    possible copies too, beyond the radius that decides. ``met`` are the terms whose conditions the run meets,
+    as the statements name them.
     """
 
     use: Use = Use.GENAI_TRAIN
@@ -47,8 +52,11 @@ class Rules:
     organisation: str = ""
     purpose: str = ""
     review: bool = True
+    met: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        if not all(self.met):
+            raise InputError("a licence without a name", hint="Give it as the terms of the record name it.")
         if self.mode is Mode.RESEARCH_ART3 and not (self.organisation and self.purpose):
             raise InputError(
                 "research mode needs an organisation and a purpose",
@@ -60,7 +68,8 @@ class Rules:
 class Verdict:
     """What happens to one sample, and why; ``decision`` is None unless ``status`` is ok.
 
-    ``as_of_seq`` maps each registry that was asked to the event up to which its answer holds.
+    ``as_of_seq`` maps each registry that was asked to the event up to which its answer holds; ``reading`` is
+    what the picture itself says, whether or not it decided.
     """
 
     sample: Sample
@@ -70,10 +79,14 @@ class Verdict:
     decision: Decision | None = None
     fingerprint: Fingerprint | None = None
     as_of_seq: Mapping[str, int] = field(default_factory=dict)
+    reading: Reading = Reading()  # noqa: RUF009 - frozen
 
     @property
     def cause(self) -> str:
-        """What removed or kept it: the kind of match, ``unknown`` without one, ``another`` sample's going."""
+        """What removed or kept it: the kind of match or the protocol of the signal that decided.
+
+        ``unknown`` where nothing did, ``another`` where it goes with another sample.
+        """
         if self.decision is not None and self.decision.action is not self.action:
             return "another"
         return (self.decision.matched_by if self.decision else None) or "unknown"
@@ -96,7 +109,21 @@ class Verdict:
                 "statements": [{**s.to_wire(), "registry": s.registry} for s in self.decision.statements],
                 "match": self.decision.statements[0].match.to_wire() if self.decision.statements else None,
             }
-        return wire
+        return wire | self._read()
+
+    def _read(self) -> dict[str, Any]:
+        """Return what was read in the picture itself, only what there is of it."""
+        signals = [statement.to_wire() for statement in self.reading.statements]
+        faults = [
+            {
+                "protocol": one.protocol,
+                "carrier": one.carrier,
+                "status": str(one.status),
+                "message": one.message,
+            }
+            for one in self.reading.faults
+        ]
+        return ({"signals": signals} if signals else {}) | ({"faults": faults} if faults else {})
 
     def _keys(self) -> dict[str, Any]:
         keys: dict[str, Any] = {"urls": list(self.sample.urls)} if self.sample.urls else {}
@@ -127,15 +154,15 @@ def judge(
             asked += _questions(sample, _fingerprint(sample, hashed))
     answers = [iter(registry.lookup(asked, rules.use, review=rules.review)) for registry in registries]
     for sample, fault in zip(samples, faults, strict=True):
-        fingerprint = _fingerprint(sample, hashed)
+        fingerprint, reading = _fingerprint(sample, hashed), _reading(sample, hashed)
         if fault:
-            yield Verdict(sample, Status.ERROR, Action.ERROR, fault, None, fingerprint)
+            yield Verdict(sample, Status.ERROR, Action.ERROR, fault, None, fingerprint, reading=reading)
         else:
             count = len(_questions(sample, fingerprint))
             known = [[next(answer) for _ in range(count)] for answer in answers]
             as_of = {r.url: min(k.as_of_seq for k in own) for r, own in zip(registries, known, strict=True)}
-            every = [one for own in known for one in own]
-            yield replace(_verdict(sample, fingerprint, every, rules), as_of_seq=as_of)
+            verdict = _verdict(sample, reading, [one for own in known for one in own], rules)
+            yield replace(verdict, fingerprint=fingerprint, as_of_seq=as_of)
 
 
 def _questions(sample: Sample, fingerprint: Fingerprint | None) -> list[Asked]:
@@ -161,12 +188,32 @@ def _fingerprint(sample: Sample, hashed: dict[Path | None, Hashed]) -> Fingerpri
     return None if sample.path is None else hashed[sample.path].fingerprint
 
 
-def _verdict(
-    sample: Sample, fingerprint: Fingerprint | None, known: Sequence[Known], rules: Rules
-) -> Verdict:
+def _reading(sample: Sample, hashed: dict[Path | None, Hashed]) -> Reading:
+    return Reading() if sample.path is None else hashed[sample.path].reading
+
+
+def _verdict(sample: Sample, reading: Reading, known: Sequence[Known], rules: Rules) -> Verdict:
     failed = next((one for one in known if one.status is not Status.OK), None)
     if failed is not None:
-        return Verdict(sample, failed.status, Action.ERROR, failed.reason, None, fingerprint)
+        return Verdict(sample, failed.status, Action.ERROR, failed.reason, reading=reading)
     statements = [statement for one in known for statement in one.statements]
-    decision = decide(statements, rules.use, rules.mode)
-    return Verdict(sample, Status.OK, decision.action, decision.reason, decision, fingerprint)
+    decision = decide([*statements, *reading.statements], rules.use, rules.mode, _met(known, rules))
+    if not reading.faults:
+        return Verdict(sample, Status.OK, decision.action, decision.reason, decision, reading=reading)
+    unread = _unread(reading.faults)
+    if decision.action is Action.REMOVE and decision.preference is not Preference.UNKNOWN:
+        reason = f"{decision.reason} Besides, {unread}."
+        return Verdict(sample, Status.OK, decision.action, reason, decision, reading=reading)
+    status = Status.ERROR if any(one.status is Status.ERROR for one in reading.faults) else Status.MALFORMED
+    return Verdict(sample, status, Action.ERROR, unread, reading=reading)
+
+
+def _met(known: Sequence[Known], rules: Rules) -> frozenset[str]:
+    """Return the conditions that count as met: none where a list may have been cut, and one with it."""
+    cut = any(len(one.statements) >= MAX_STATEMENTS for one in known)
+    return frozenset() if cut else rules.met
+
+
+def _unread(faults: Sequence[Fault]) -> str:
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{place_of(faults[0].carrier)} cannot be read: {faults[0].message}{more}"
