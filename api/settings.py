@@ -26,6 +26,8 @@ class Settings:
     """Folder of the snapshots; without one none are built or served (``CAVEAT_SNAPSHOTS``)."""
     snapshot_keep: int = 3
     """How many snapshots are kept; older ones are deleted when one is built."""
+    snapshot_hours: int = 24
+    """Hours after which a snapshot is followed by the next, where the registry builds them by itself."""
     log_origin: str = ""
     """Name of the log when its key is made, such as ``log.example``."""
     mirror: str = ""
@@ -70,6 +72,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         log=_folder(environment, "CAVEAT_LOG", folder, "log"),
         snapshots=_folder(environment, "CAVEAT_SNAPSHOTS", folder, "snapshots"),
         snapshot_keep=_positive(environment, "CAVEAT_SNAPSHOT_KEEP", 3),
+        snapshot_hours=_positive(environment, "CAVEAT_SNAPSHOT_HOURS", 24),
         log_origin=environment.get("CAVEAT_LOG_ORIGIN", ""),
         mirror=environment.get("CAVEAT_MIRROR", ""),
         mirror_key=environment.get("CAVEAT_MIRROR_KEY", ""),

@@ -79,6 +79,17 @@ class SnapshotBuilder:
                 renewed, manifest = False, self._written(state, before, now)
             return Built(manifest, renewed, tuple(self.folder.prune(keep, now)))
 
+    def is_due(self, now: int, seconds: int) -> bool:
+        """Say whether the newest snapshot is ``seconds`` old at ``now``, or none is handed out.
+
+        Before anything was published none is due. After one with a date to come one is: the clock was wrong
+        then or is now, and to wait for that day could take years.
+        """
+        if self.log.checkpoint() is None:
+            return False
+        newest = next(self.folder.served(now), None)
+        return newest is None or not 0 <= now - newest.built_at < seconds
+
     def _state(self) -> _State:
         note, signers = self.log.checkpoint(), self.log.signers()
         if note is None or not signers:

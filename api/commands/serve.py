@@ -1,4 +1,4 @@
-"""``caveat serve``: the service, and beside it what builds the index and publishes the log."""
+"""``caveat serve``: the service, and beside it what builds index and snapshots, and publishes the log."""
 
 import contextlib
 import os
@@ -87,6 +87,7 @@ def serve(
         _keep_at_work(settings, "db", "build-index", "--follow")
     if settings.log is not None and not settings.mirror:
         _keep_at_work(settings, "log", "publish", "--follow")
+    _keep_snapshots(settings)
     _serve_gunicorn(settings, f"{host}:{port}", workers, threads)
 
 
@@ -104,6 +105,20 @@ def _require_whole(settings: Settings) -> None:
     if settings.log is not None and not settings.mirror:
         require_newest(store, LogFolder(settings.log))
     store.close()
+
+
+def _keep_snapshots(settings: Settings) -> None:
+    """Keep snapshots built where the operator asks for it by naming their folder."""
+    if not os.environ.get("CAVEAT_SNAPSHOTS") or settings.mirror:
+        return
+    if settings.log is None:
+        click.echo(
+            "warning: no snapshots are built here: the log's key signs them, and no log is named.\n"
+            "         Set CAVEAT_LOG, or run caveat snapshot build --follow where the log is published.",
+            err=True,
+        )
+        return
+    _keep_at_work(settings, "snapshot", "build", "--follow")
 
 
 def _keep_at_work(settings: Settings, *command: str) -> None:

@@ -5,8 +5,11 @@ import hashlib
 import os
 import secrets
 import shutil
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,9 @@ import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
 
+from api.commands.serve import _keep_snapshots
 from api.commands.snapshot import snapshot
+from api.settings import Settings
 from registry.errors import CaveatError
 from registry.log_folder import LogFolder
 from registry.note import Signer
@@ -208,8 +213,9 @@ def test_a_snapshot_whose_files_are_gone_answers_404(
         ({"CAVEAT_SNAPSHOTS": "snapshots"}, "no folder for the log is named"),
         ({"CAVEAT_LOG": "log", "CAVEAT_SNAPSHOTS": "snapshots"}, "nothing has been published yet"),
         ({"CAVEAT_SNAPSHOT_KEEP": "0"}, "CAVEAT_SNAPSHOT_KEEP"),
+        ({"CAVEAT_SNAPSHOT_HOURS": "1.5"}, "CAVEAT_SNAPSHOT_HOURS"),
     ],
-    ids=["snapshots", "log", "unpublished", "keep"],
+    ids=["snapshots", "log", "unpublished", "keep", "hours"],
 )
 def test_a_build_without_what_it_needs_says_so(
     store: Store, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any, told: str
@@ -221,3 +227,101 @@ def test_a_build_without_what_it_needs_says_so(
     assert isinstance(done.exception, CaveatError)
     assert told in done.exception.message
     assert not (tmp_path / "snapshots").exists() or not list((tmp_path / "snapshots").iterdir())
+
+
+class TestFollowing:
+    @pytest.fixture
+    def builder(self, store: Store, log: LogFolder, tmp_path: Path) -> SnapshotBuilder:
+        return SnapshotBuilder(store, log, SnapshotFolder(tmp_path / "snapshots"))
+
+    @pytest.fixture
+    def follow(
+        self, database_url: str, log: LogFolder, tmp_path: Path
+    ) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+        """Start the real command; it is told to stop at the end, and does."""
+        started: list[subprocess.Popen[str]] = []
+
+        def start(**settings: str) -> subprocess.Popen[str]:
+            named = {"CAVEAT_LOG": str(log.path), "CAVEAT_SNAPSHOTS": str(tmp_path / "snapshots")}
+            command = [sys.executable, "-m", "api.commands", "snapshot", "build", "--follow"]
+            process = subprocess.Popen(
+                [*command, "--database", database_url],
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, **named, **settings},
+            )
+            started.append(process)
+            return process
+
+        yield start
+        for process in started:
+            process.send_signal(signal.SIGTERM)
+            with process:
+                assert process.wait(timeout=30) == 0
+
+    def test_an_old_one_is_followed_by_the_next_and_the_last_few_are_kept(
+        self, build: Callable[..., Built], follow: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    ) -> None:
+        for days_ago in (3, 2, 1.1):
+            build(days_ago)
+        build(1.1)
+        process = follow(CAVEAT_SNAPSHOT_HOURS="26", CAVEAT_SNAPSHOT_KEEP="2")
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("dated anew: snapshot 4, ")
+        assert [process.stderr.readline() for _ in "12"] == ["deleted: snapshot 2\n", "deleted: snapshot 1\n"]
+        folder = SnapshotFolder(tmp_path / "snapshots")
+        assert folder.seqs() == [4, 3]
+        assert abs(time.time() - folder.manifest(4).built_at) < 60
+
+    def test_the_first_is_built_at_once(
+        self, build: Callable[..., Built], follow: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    ) -> None:
+        build()
+        shutil.rmtree(tmp_path / "snapshots")
+        process = follow()
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("built: snapshot 1, ")
+        assert SnapshotFolder(tmp_path / "snapshots").seqs() == [1]
+
+    def test_what_hinders_it_is_told_and_it_goes_on(
+        self, build: Callable[..., Built], follow: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    ) -> None:
+        build()
+        shutil.rmtree(tmp_path / "snapshots")
+        (tmp_path / "snapshots").write_text("no folder")
+        process = follow()
+        assert process.stderr is not None
+        told = process.stderr.readline()
+        assert told.startswith("snapshot not built: ")
+        assert told.endswith("; trying again\n")
+        assert process.poll() is None
+
+    @pytest.mark.parametrize(
+        ("hours_ago", "due"),
+        [(0, False), (23.9, False), (24.1, True), (24 * 400, True), (-1, True), (-24 * 365, True)],
+        ids=["new", "not yet", "a day", "too old to be served", "a date to come", "a year to come"],
+    )
+    def test_it_is_due_by_the_date_of_the_newest_whatever_the_clock_was(
+        self,
+        build: Callable[..., Built],
+        store: Store,
+        log: LogFolder,
+        tmp_path: Path,
+        hours_ago: float,
+        due: bool,
+    ) -> None:
+        build(hours_ago / 24)
+        builder = SnapshotBuilder(store, log, SnapshotFolder(tmp_path / "snapshots"))
+        assert builder.is_due(int(time.time()), DAY) is due
+        builder.build(int(time.time()), 9)
+        assert not builder.is_due(int(time.time()), DAY)
+
+    def test_nothing_is_due_before_anything_was_published(self, builder: SnapshotBuilder) -> None:
+        assert not builder.is_due(DAY, 1)
+
+    def test_a_service_without_a_log_says_that_it_builds_none(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("CAVEAT_SNAPSHOTS", "snapshots")
+        _keep_snapshots(Settings("sqlite:///none", snapshots=Path("snapshots")))
+        assert "no snapshots are built here" in capsys.readouterr().err

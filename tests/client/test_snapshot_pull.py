@@ -140,23 +140,21 @@ def lodge(store: Store, make_key: Callable[..., Any], picture_hash: Any) -> Call
 
 @pytest.fixture
 def real(served: Any, lodge: Any, operator: Any) -> Any:
-    """The real command with 200 works, and a snapshot of them by the real one."""
+    """The real command with 200 works, and a snapshot of them that it built by itself."""
     lodge(200)
     served = served(1)
     with RegistryClient(served.url) as client:
         end = time.monotonic() + 60
-        while not is_published(client, 20):
-            assert time.monotonic() < end, "nothing was published"
+        while not has_snapshot(client, 20):
+            assert time.monotonic() < end, "no snapshot was built"
             time.sleep(0.2)
-    assert "built: snapshot 20" in operator("snapshot", "build", at=served)
+    assert "dated anew: snapshot 20" in operator("snapshot", "build", at=served)
     return served
 
 
-def is_published(client: RegistryClient, seq: int) -> bool:
-    try:
-        return int(client.fetch("/checkpoint", 10_000).decode().split("\n")[1]) >= seq
-    except RegistryRefusedError:
-        return False
+def has_snapshot(client: RegistryClient, seq: int) -> bool:
+    listed = json.loads(client.fetch("/api/v1/snapshots", 10_000))
+    return [one["seq"] for one in listed["snapshots"]] == [seq]
 
 
 @dataclass
