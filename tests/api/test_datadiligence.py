@@ -70,10 +70,14 @@ def registrar(store: Store) -> Registrar:
     return Registrar(store, lambda: datetime.now(UTC))
 
 
+@pytest.fixture
+def here(threaded: Callable[..., str], store: Store, database_url: str) -> str:
+    return threaded(database_url)
+
+
 def test_it_gives_our_answers(
-    served: Callable[..., Any], registrar: Registrar, make_key: Callable[..., Any], ask: Callable[..., Any]
+    here: str, registrar: Registrar, make_key: Callable[..., Any], ask: Callable[..., Any]
 ) -> None:
-    server = served(workers=2)
     caller = make_key(("register", "domain:*"), evidence_level=3).caller
     for said, path in (("reserved", "out"), ("conditional", "terms"), ("allowed", "in")):
         works = [WorkDraft(url=canonicalize_url(f"https://a.test/{path}"))]
@@ -93,7 +97,7 @@ def test_it_gives_our_answers(
     }
     urls = [*kept, "https://a.test/out", "https://a.test/ok"]
     for address in ("/api/v2/query/urls/", "/api/v2/query/urls"):
-        done = ask(server.url + address, make_key().secret, urls, FUNCTIONS)
+        done = ask(here + address, make_key().secret, urls, FUNCTIONS)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout) == answers(urls, [*kept.values(), False, True], FUNCTIONS)
 
@@ -113,11 +117,9 @@ def test_25001_urls_leave_exactly_what_nobody_reserved(
     assert len(told["filter_allowed"]) == 25_001 - len(reserved)
 
 
-def test_it_stops_on_our_refusals(
-    served: Callable[..., Any], make_key: Callable[..., Any], ask: Callable[..., Any]
-) -> None:
+def test_it_stops_on_our_refusals(here: str, make_key: Callable[..., Any], ask: Callable[..., Any]) -> None:
     """A key that we do not know, and one for other things, must not look like consent."""
-    address = f"{served(workers=1).url}/api/v2/query/urls/"
+    address = f"{here}/api/v2/query/urls/"
     for key in ("TESTKEY123", make_key(("register",)).secret):
         done = ask(address, key, ["https://a.test/1"], FUNCTIONS[:1])
         assert done.returncode != 0

@@ -338,7 +338,7 @@ def test_stopped_in_the_middle_of_writing_there_is_no_output_and_the_next_run_wo
     tmp_path, kit, fake, command, caveat, sent
 ):
     source = kit.plant(tmp_path / "set", {"a.png": kit.free(1), "notes.txt": ""})
-    os.truncate(source / "notes.txt", 1 << 29)  # a sparse file that takes a while to copy
+    os.truncate(source / "notes.txt", 1 << 28)  # a sparse file that takes a while to copy
     words = ("filter", source, tmp_path / "clean", "--registry", fake().url)
     with command(*words) as process:
         while not list(tmp_path.glob(".clean.*.partial/notes.txt")) and process.poll() is None:
