@@ -20,6 +20,7 @@ from registry.cli.filter import filter_, formats
 from registry.cli.import_ import import_
 from registry.cli.joining import Commands
 from registry.cli.log import log
+from registry.cli.publish import publish
 from registry.cli.register import register, withdraw
 from registry.cli.snapshot import snapshot
 from registry.errors import CaveatError, StorageError
@@ -45,7 +46,20 @@ def cli() -> None:
     """
 
 
-for _command in (check, demo, erase, export, filter_, formats, import_, log, register, snapshot, withdraw):
+for _command in (
+    check,
+    demo,
+    erase,
+    export,
+    filter_,
+    formats,
+    import_,
+    log,
+    publish,
+    register,
+    snapshot,
+    withdraw,
+):
     cli.add_command(_command)
 
 
