@@ -9,6 +9,7 @@ ORACLE := $(VENV)/.oracle
 PEERS  := $(VENV)/.peers
 FUSE   := $(VENV)/.faults
 READER := $(VENV)/.signals
+EXIFTOOL := $(VENV)/.exiftool
 GO     := /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: help setup demo serve test test-postgres test-install test-oracle test-log test-signals check faults bench bench-full bench-recall bench-log docs lock clean
@@ -49,6 +50,18 @@ $(READER): $(STAMP) constraints-signals.txt
 	$(PIP) --no-deps --no-index --find-links $(VENV)/signals jwm-robotstxt
 	@touch $@
 
+# ExifTool of this year: Debian's cannot write the Data Mining property.
+$(EXIFTOOL): $(STAMP) tests/third_party/signals/exiftool/package-lock.json
+	@{ command -v npm && command -v perl; } >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || \
+	  { echo "ExifTool reads and writes XMP beside us; it comes by npm; on Debian: apt-get install npm perl"; exit 1; }
+	@{ command -v npm && command -v perl; } >/dev/null || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends npm perl >/dev/null; }
+	@mkdir -p $(VENV)/exiftool
+	cp tests/third_party/signals/exiftool/package.json tests/third_party/signals/exiftool/package-lock.json $(VENV)/exiftool
+	npm ci --prefix $(VENV)/exiftool --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
 # The file system that loses power.
 $(FUSE): $(STAMP) constraints-faults.txt
 	$(PIP) --require-hashes --no-deps -r constraints-faults.txt
@@ -75,7 +88,7 @@ test-oracle: $(ORACLE) ## PDQ bit for bit against its reference, built here (wan
 test-log: $(STAMP) $(GO) ## the transparency log read by the code of Go's checksum database (wants golang-go)
 	$(BIN)/python -m pytest -q tests/third_party/go
 
-test-signals: $(READER) ## the readers of signals beside others' code
+test-signals: $(READER) $(EXIFTOOL) ## the readers of signals beside others' code
 	$(BIN)/python -m pytest -q tests/third_party/signals
 
 check: $(STAMP) ## lint, types, layers, sizes
