@@ -141,6 +141,22 @@ def test_where_the_structure_of_a_file_is_broken_its_manifest_is_a_fault(kind, a
     assert c2pa.read(bytes(data)).faults
 
 
+def boxed(kind: bytes, body: bytes) -> bytes:
+    return (8 + len(body)).to_bytes(4, "big") + kind + body
+
+
+@pytest.mark.parametrize(("label", "faults"), [(b"other", 0), (b"c2pa.alike", 1)])
+def test_jumbf_of_another_kind_says_nothing_unless_it_might_be_a_manifest(label, faults):
+    content = bytes.fromhex("6a736f6e00110010800000aa00389b71")
+    other = boxed(b"jumb", boxed(b"jumd", content + b"\x03" + label + b"\0") + boxed(b"json", b"{}"))
+    payload = b"JP\0\1\0\0\0\1" + other
+    plain = picture()
+    data = plain[:2] + b"\xff\xeb" + (2 + len(payload)).to_bytes(2, "big") + payload + plain[2:]
+    reading = c2pa.read(data)
+    assert [one.status for one in reading.faults] == [Status.MALFORMED] * faults
+    assert reading.statements == ()
+
+
 # -- what is fetched -------------------------------------------------------------------------------
 
 
@@ -190,7 +206,13 @@ def test_a_manifest_that_is_kept_elsewhere_is_an_error_and_is_not_fetched(server
     assert f"{address}/kept.c2pa" in fault.message
     assert only(c2pa.read(remote(picture(kind), address, embedded=True)))[1] == VALID
     assert asked == []
-    # The library would have asked, had it been let: the server hears it.
+    # With our settings the library does not ask either; had it been let, the server would hear of it.
+    with (
+        library.Context.from_dict(dict(c2pa.library_settings())) as context,
+        pytest.raises(library.C2paError, match="must fetch"),
+    ):
+        library.Reader(io.BytesIO(data), context=context)
+    assert asked == []
     with pytest.raises(library.C2paError):
         library.Reader(io.BytesIO(data))
     assert asked == ["/kept.c2pa"]
