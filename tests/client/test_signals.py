@@ -3,16 +3,22 @@
 import hashlib
 import io
 import json
+import pickle
+import sys
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image, PngImagePlugin
 
+from registry.cli.check import check
+from registry.cli.filter import filter_
 from registry.client import Rules, filter_dataset
 from registry.client.formats import Sample
 from registry.client.pictures import MAX_SIDECAR_BYTES, hash_files
 from registry.client.verdicts import judge
 from registry.errors import InputError
 from registry.preference import Action, Mode, Status, Use
+from tests.core.signals import signing
 
 DMI = "http://ns.useplus.org/ldf/vocab/DMI-"
 TERMS = "https://ada.example/licence"
@@ -172,14 +178,14 @@ def test_in_strict_mode_silence_and_a_fault_are_an_error_and_not_a_removal(judge
     assert (verdict.action, verdict.decision) == (Action.ERROR, None)
 
 
-def test_the_signals_are_read_before_the_picture_is_decoded_in_each_process(kit, tmp_path):
-    names = [f"{number:02}.jpg" for number in range(60)]
-    reserved = with_xmp(kit.free(1), "JPEG", packet("PROHIBITED"))
-    kit.plant(tmp_path, {name: reserved if name < "30" else kit.free(2) for name in names})
-    found = list(hash_files([tmp_path / name for name in names], workers=2))
-    assert [bool(one.reading.statements) for one in found] == [name < "30" for name in names]
-    packet_digest = hashlib.sha256(packet("PROHIBITED")).hexdigest()
-    assert {s.signal.raw_sha256 for one in found for s in one.reading.statements} == {packet_digest}
+def test_what_was_read_comes_back_from_a_process_as_it_was(kit, tmp_path):
+    said = with_xmp(kit.free(1), "JPEG", packet("PROHIBITED"))
+    kit.plant(tmp_path, {"a.jpg": said, "a.xmp": BROKEN_BESIDE})
+    [hashed] = hash_files([tmp_path / "a.jpg"])
+    [statement], [fault] = hashed.reading.statements, hashed.reading.faults
+    assert statement.signal.raw_sha256 == hashlib.sha256(packet("PROHIBITED")).hexdigest()
+    assert fault.carrier == "xmp sidecar"
+    assert pickle.loads(pickle.dumps(hashed)) == hashed  # noqa: S301 - as the pool of processes does
 
 
 def test_what_is_lodged_is_not_asked_what_it_says(kit, tmp_path):
@@ -280,6 +286,47 @@ def test_a_licence_has_a_name():
         Rules(met=frozenset({""}))
 
 
+# Manifests.
+
+
+def with_manifest(data, word):
+    return signing.signed(data, signing.assertion({"cawg.ai_generative_training": {"use": word}}))
+
+
+@pytest.mark.parametrize(
+    ("word", "preference", "action"),
+    [
+        ("allowed", "allowed", Action.KEEP),
+        ("notAllowed", "reserved", Action.REMOVE),
+        ("constrained", "conditional", Action.REMOVE),
+    ],
+)
+def test_a_signed_manifest_is_heard(judged, kit, word, preference, action):
+    jpeg = with_xmp(kit.free(1), "JPEG", packet())
+    [verdict] = judged({"a.jpg": with_manifest(jpeg, word)}, Mode.STRICT)
+    assert (verdict.decision.preference, verdict.action, verdict.cause) == (preference, action, "c2pa")
+    assert "the picture’s own manifest says so" in verdict.reason
+
+
+@pytest.mark.parametrize(("word", "preference"), [("allowed", "unknown"), ("notAllowed", "reserved")])
+def test_a_picture_that_was_changed_after_it_was_signed_restricts_and_permits_nothing(
+    judged, kit, word, preference
+):
+    signed = bytearray(with_manifest(with_xmp(kit.free(1), "JPEG", packet()), word))
+    signed[-20] ^= 1
+    [verdict] = judged({"a.jpg": bytes(signed)})
+    assert verdict.decision.preference == preference
+
+
+def test_a_manifest_without_the_library_for_it_sets_its_picture_aside(judged, kit, monkeypatch):
+    signed = with_manifest(with_xmp(kit.free(1), "JPEG", packet()), "notAllowed")
+    monkeypatch.setitem(sys.modules, "c2pa", None)
+    other, mine = judged({"b.jpg": signed, "a.jpg": kit.free(2)})
+    assert other.action is Action.KEEP
+    assert (mine.action, mine.status) == (Action.ERROR, Status.ERROR)
+    assert "pip install 'caveat-registry[c2pa]'" in mine.reason
+
+
 # A whole run.
 
 
@@ -345,16 +392,21 @@ def test_the_report_says_which_carrier_and_counts_by_protocol(fake, client_of, p
     assert "prohibited-<b>" not in page.lower()
 
 
-def test_the_command_line_reads_signals_and_takes_licences(fake, caveat, planted, tmp_path):
-    url = fake().url
-    done = caveat("filter", planted, tmp_path / "out", "--registry", url)
-    assert done.returncode == 2
+def test_the_command_line_reads_signals_and_takes_licences(fake, planted, tmp_path):
+    url, run = fake().url, CliRunner().invoke
+    done = run(filter_, [str(planted), str(tmp_path / "out"), "--registry", url, "--workers", "1"])
+    assert done.exit_code == 2
     assert "IPTC Data Mining" in done.stdout
     assert "removed by  iptc 4" in done.stdout
-    args = ("--licence", TERMS, "--dry-run", "--output", "json")
-    told = json.loads(caveat("filter", planted, tmp_path / "out2", "--registry", url, *args).stdout)
+    options = ["--licence", TERMS, "--dry-run", "--output", "json", "--workers", "1", "--registry", url]
+    told = json.loads(run(filter_, [str(planted), str(tmp_path / "out2"), *options]).stdout)
     assert told["licences"] == [TERMS]
     assert (told["removed_by"], told["kept"]) == ({"iptc": 3}, 2)
-    checked = caveat("check", planted / "iptc.jpg", planted / "free.png", "--registry", url)
-    assert checked.returncode == 1
-    assert "DMI-PROHIBITED" in checked.stdout
+
+
+def test_a_check_reads_signals_too(fake, planted):
+    pictures = [str(planted / name) for name in ("iptc.jpg", "free.png")]
+    options = ["--registry", fake().url, "--workers", "1", "--output", "json"]
+    checked = CliRunner().invoke(check, [*pictures, *options])
+    assert checked.exit_code == 1
+    assert [one["preference"] for one in json.loads(checked.stdout)] == ["reserved", "unknown"]
