@@ -18,7 +18,6 @@ from sqlalchemy import make_url
 from registry.copying import copy_events
 from registry.disk import disk_errors, make_folder, sync_folder
 from registry.errors import ConflictError, LogError, ProofError, SettingsError, StorageError
-from registry.upstream import Upstream
 from registry.leaf import Leaf, parse_leaf
 from registry.log_folder import LogFolder
 from registry.merkle import leaf_hash, root_of
@@ -26,6 +25,7 @@ from registry.note import Checkpoint, open_note, parse_checkpoint
 from registry.store import Store, events, mirrored
 from registry.store.engine import copy_sqlite, is_in_use
 from registry.tiles import ENTRIES, HASHES_A_TILE, Tile, unpack_entries
+from registry.upstream import Upstream
 
 __all__ = [
     "Missing",

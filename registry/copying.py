@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from registry.errors import LogError, ProofError, RegistryAnswerError, RegistryRefusedError
-from registry.upstream import Upstream
 from registry.leaf import Leaf, parse_leaf
 from registry.store import Store, Transaction, events, mirrored, payloads
 from registry.store.replaying import commitment_of, replay
+from registry.upstream import Upstream
 
 __all__ = ["copy_events"]
 

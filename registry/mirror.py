@@ -19,12 +19,12 @@ from sqlalchemy import Connection
 
 from registry.copying import copy_events
 from registry.errors import LogError, ProofError, SettingsError, StaleIndexError
-from registry.upstream import Upstream
 from registry.leaf import parse_leaf
 from registry.log_folder import LogFolder
 from registry.note import Checkpoint, Verifier, open_note, parse_checkpoint
 from registry.store import Store, events, mirrored
 from registry.tiling import Tiling
+from registry.upstream import Upstream
 
 __all__ = ["Mirror", "pin_upstream", "require_fresh"]
 

@@ -22,6 +22,7 @@ from registry.cli.joining import Commands
 from registry.cli.log import log
 from registry.cli.publish import publish
 from registry.cli.register import register, withdraw
+from registry.cli.signals import signals
 from registry.cli.snapshot import snapshot
 from registry.errors import CaveatError, StorageError
 
@@ -57,6 +58,7 @@ for _command in (
     log,
     publish,
     register,
+    signals,
     snapshot,
     withdraw,
 ):

@@ -18,6 +18,7 @@ from registry.cli.common import (
     use_option,
     workers_option,
 )
+from registry.cli.sites import site_signals_option, sites_if
 from registry.client.formats import Sample
 from registry.client.formats.folder import pictures_below
 from registry.client.pictures import default_workers
@@ -32,6 +33,7 @@ __all__ = ["check"]
 @click.argument("targets", nargs=-1, required=True, metavar="PATH|URL…")
 @use_option
 @asking_options
+@site_signals_option
 @workers_option
 @click.option("--output", type=click.Choice(["human", "json"]), default="human", show_default=True)
 @click.pass_context
@@ -43,6 +45,7 @@ def check(
     key: str | None,
     snapshot: Path | None,
     max_age: float,
+    site_signals: bool,
     workers: int | None,
     output: str,
 ) -> None:
@@ -59,8 +62,9 @@ def check(
     for one in asked:
         one.check_parameters()
     rules = Rules(Use(use), Mode.EU_ART4)
-    with progress_bar("hashing", len(samples)) as bar:
-        verdicts = list(judge(samples, asked, rules, workers=workers or default_workers(), tick=bar.advance))
+    with progress_bar("hashing", len(samples)) as bar, sites_if(site_signals) as sites:
+        count = workers or default_workers()
+        verdicts = list(judge(samples, asked, rules, sites=sites, workers=count, tick=bar.advance))
     if output == "json":
         emit_json([verdict.to_wire() for verdict in verdicts])
     else:

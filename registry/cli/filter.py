@@ -22,6 +22,7 @@ from registry.cli.common import (
     use_option,
     workers_option,
 )
+from registry.cli.sites import site_signals_option, sites_if
 from registry.client import FilterSummary, Progress, Rules, Verdict, filter_dataset
 from registry.client.formats import FORMATS, Format
 from registry.preference import Action, Mode, Use
@@ -47,6 +48,7 @@ _SHOWN = 40
     "--format", "format_name", type=click.Choice(["auto", *FORMATS]), default="auto", show_default=True
 )
 @asking_options
+@site_signals_option
 @workers_option
 @click.option(
     "--on-error",
@@ -90,6 +92,7 @@ def filter_(
     key: str | None,
     snapshot: Path | None,
     max_age: float,
+    site_signals: bool,
     workers: int | None,
     on_error: str,
     review: bool,
@@ -112,7 +115,8 @@ def filter_(
     them. A signal that cannot be read sets its picture aside.
 
     Pictures stay on this machine. Their fingerprints and URLs go to the registry, and a fingerprint can
-    reveal a rough picture; with --snapshot nothing is sent at all.
+    reveal a rough picture; with --snapshot nothing is sent at all. With --site-signals each URL and its
+    site are asked, as any visitor would ask them.
 
     \b
       caveat filter my-set my-set-clean --registry https://registry.example
@@ -121,12 +125,13 @@ def filter_(
     """
     rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "", review, frozenset(licences))
     asked = asked_of(registry_urls, key, snapshot, max_age)
-    with progress_bar("checking") as bar:
+    with progress_bar("checking") as bar, sites_if(site_signals) as sites:
         summary = filter_dataset(
             src,
             dst,
             asked,
             rules=rules,
+            sites=sites,
             format_name=format_name,
             workers=workers,
             stop_on_error=on_error == "stop",

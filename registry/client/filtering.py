@@ -16,7 +16,7 @@ from registry.client.formats.files import appearing
 from registry.client.pictures import default_workers
 from registry.client.report import write_report
 from registry.client.summary import FilterSummary
-from registry.client.verdicts import Registry, Rules, Verdict, judge
+from registry.client.verdicts import Registry, Rules, SiteReader, Verdict, judge
 from registry.errors import DatasetError, InputError
 from registry.preference import Action, Status
 
@@ -45,6 +45,7 @@ def filter_dataset(
     registries: Sequence[Registry],
     *,
     rules: Rules = Rules(),  # noqa: B008 - frozen
+    sites: SiteReader | None = None,
     format_name: str = "auto",
     workers: int | None = None,
     stop_on_error: bool = False,
@@ -72,12 +73,20 @@ def filter_dataset(
         dataset.why,
         rules,
         tuple(registry.url for registry in registries),
+        sites_asked=sites is not None,
     )
     progress.begin(dataset)
     verdicts: list[Verdict] = []
     for batch in _batches(dataset.samples()):
         judged = list(
-            judge(batch, registries, rules, workers=workers or default_workers(), tick=progress.tick)
+            judge(
+                batch,
+                registries,
+                rules,
+                sites=sites,
+                workers=workers or default_workers(),
+                tick=progress.tick,
+            )
         )
         if stop_on_error:
             _stop_at_fault(judged)

@@ -27,6 +27,7 @@ __all__ = [
     "Hashed",
     "default_workers",
     "hash_files",
+    "said_by",
 ]
 
 PICTURE_SUFFIXES = frozenset(
@@ -97,7 +98,7 @@ def _hashed(path: Path, *, registered: bool) -> Hashed:
         if path.stat().st_size > MAX_FILE_BYTES:
             return Hashed(path, None, f"larger than {MAX_FILE_BYTES // 2**20} MiB")
         data = path.read_bytes()
-        reading = Reading() if registered else _said_by(path, data)
+        reading = Reading() if registered else said_by(path, data)
         picture = decode_picture(data, reduced=not registered)
     except OSError as error:
         return Hashed(path, None, f"cannot be read: {error.strerror or error}")
@@ -107,7 +108,7 @@ def _hashed(path: Path, *, registered: bool) -> Hashed:
     return Hashed(path, make(picture, data), reading=reading)
 
 
-def _said_by(path: Path, data: bytes) -> Reading:
+def said_by(path: Path, data: bytes) -> Reading:
     """Return what a picture and the files beside it say."""
     texts: list[bytes] = []
     faults: list[Fault] = []

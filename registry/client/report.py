@@ -80,6 +80,7 @@ def _facts(summary: FilterSummary) -> str:
         ),
         "For": " — ".join(filter(None, (summary.rules.organisation, summary.rules.purpose))),
         "Registry": ", ".join(_registry(url, summary.as_of_seq.get(url)) for url in summary.registries),
+        "Sites": "asked too (--site-signals)" if summary.sites_asked else "",
         "Made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
     return "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items() if v)

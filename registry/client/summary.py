@@ -37,6 +37,7 @@ class FilterSummary:
     notable: list[Verdict] = field(default_factory=list)
     kept: int = 0
     left_out: Mapping[str, str] = field(default_factory=dict)
+    sites_asked: bool = False
 
     @property
     def errors(self) -> int:
@@ -55,6 +56,7 @@ class FilterSummary:
             "organisation": self.rules.organisation,
             "purpose": self.rules.purpose,
             "possible_copies": self.rules.review,
+            "site_signals": self.sites_asked,
             "licences": sorted(self.rules.met),
             "registries": list(self.registries),
             "as_of_seq": self.as_of_seq,

@@ -5,7 +5,7 @@ but ``ok``, gets the action ``error``: it is not kept in any mode. So does one w
 read, unless what could be read removes it: then it is removed, and the reason says that there is more.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,9 +19,9 @@ from registry.fingerprint import Fingerprint
 from registry.matching import MAX_STATEMENTS
 from registry.preference import Action, Mode, Preference, Status, Use
 from registry.reasons import place_of
-from registry.signals import Fault, Reading
+from registry.signals import Fault, Reading, joined
 
-__all__ = ["Registry", "Rules", "Verdict", "judge"]
+__all__ = ["Registry", "Rules", "SiteReader", "Verdict", "judge"]
 
 
 class Registry(Protocol):
@@ -36,6 +36,13 @@ class Registry(Protocol):
 
     def lookup(self, items: Sequence[Asked], use: Use, *, review: bool = True) -> list[Known]:
         """Return one answer an item, in their order."""
+
+
+class SiteReader(Protocol):
+    """What asks sites for their own words: :class:`registry.client.site.Sites`."""
+
+    def read(self, urls: Iterable[str]) -> Mapping[str, Reading]:
+        """Return what the site of each address says of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +146,14 @@ def judge(
     registries: Sequence[Registry],
     rules: Rules,
     *,
+    sites: SiteReader | None = None,
     workers: int = 1,
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[Verdict]:
     """Yield a verdict a sample, in order; ``tick`` is called after each picture that was hashed.
 
-    Raises :class:`registry.errors.RegistryError` when a registry cannot be asked.
+    With ``sites`` those of the samples' addresses are asked too. Raises
+    :class:`registry.errors.RegistryError` when a registry cannot be asked.
     """
     hashed = _hashed(samples, workers, tick)
     faults = [_fault(sample, hashed.get(sample.path)) for sample in samples]
@@ -152,6 +161,8 @@ def judge(
     for sample, fault in zip(samples, faults, strict=True):
         if not fault:
             asked += _questions(sample, _fingerprint(sample, hashed))
+    urls = [one.url for one in asked if one.url is not None]
+    said = sites.read(urls) if sites is not None else {}
     answers = [iter(registry.lookup(asked, rules.use, review=rules.review)) for registry in registries]
     for sample, fault in zip(samples, faults, strict=True):
         fingerprint, reading = _fingerprint(sample, hashed), _reading(sample, hashed)
@@ -161,6 +172,7 @@ def judge(
             count = len(_questions(sample, fingerprint))
             known = [[next(answer) for _ in range(count)] for answer in answers]
             as_of = {r.url: min(k.as_of_seq for k in own) for r, own in zip(registries, known, strict=True)}
+            reading = joined([reading, *(said[url] for url in sample.urls if url in said)])
             verdict = _verdict(sample, reading, [one for own in known for one in own], rules)
             yield replace(verdict, fingerprint=fingerprint, as_of_seq=as_of)
 

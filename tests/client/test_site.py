@@ -1,0 +1,260 @@
+"""Sites are read politely: each file once, each address once, and silence is a fault."""
+
+import io
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from registry.client.site import DAY, SiteCache, Sites
+from registry.decision import decide
+from registry.fetch import SITE_SIGNALS, Fetcher
+from registry.preference import Preference, Status, Use
+from registry.signals import Reading
+from registry.signals.agents import Agents
+
+HERE = replace(SITE_SIGNALS, private=True, read_seconds=1, total_seconds=2)
+USE = Use.GENAI_TRAIN
+
+
+class Site:
+    """A web server on this machine; ``routes`` are (status, headers, body) by path."""
+
+    def __init__(self) -> None:
+        self.routes: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self.asked: Counter[tuple[str, str]] = Counter()
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                site.asked[self.command, self.path] += 1
+                status, headers, body = site.routes.get(self.path, (404, {}, b""))
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(body)
+
+            do_HEAD = do_GET  # noqa: N815 - the library's name
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def says(self, path: str, body: bytes = b"", status: int = 200, **headers: str) -> None:
+        """Answer at ``path``; of header names an underscore stands for a hyphen."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.routes[path] = (status, named, body)
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site()
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def other() -> Iterator[Site]:
+    site = Site()
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def clock() -> list[float]:
+    return [1_795_000_000.0]
+
+
+@pytest.fixture
+def sites(tmp_path: Path, clock: list[float]) -> Sites:
+    return opened(tmp_path, clock)
+
+
+def opened(folder: Path, clock: list[float]) -> Sites:
+    return Sites(Fetcher(HERE), SiteCache(folder / "sites", lambda: clock[0]), Agents.default())
+
+
+def said(reading: Reading, use: Use = USE) -> Preference:
+    return decide(reading.statements, use).preference
+
+
+def test_a_site_that_says_nothing_says_nothing(site, sites):
+    site.says("/a.jpg")
+    [reading] = sites.read([f"{site.url}/a.jpg"]).values()
+    assert reading == Reading()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "protocol"),
+    [
+        ("/robots.txt", b"User-agent: GPTBot\nDisallow: /art\n", "robots"),
+        ("/robots.txt", b"User-agent: *\nAllow: /\nContent-Signal: ai-train=no\n", "content-signal"),
+        ("/robots.txt", b"User-agent: *\nAllow: /\nContent-Usage: train-ai=n\n", "aipref"),
+        ("/ai.txt", b"User-Agent: *\nDisallow: *.jpg\n", "ai.txt"),
+        ("/.well-known/tdmrep.json", b'[{"location": "/art/*", "tdm-reservation": 1}]', "tdmrep"),
+    ],
+    ids=["robots", "content-signal", "content-usage", "ai.txt", "tdmrep"],
+)
+def test_each_file_of_a_site_is_heard(site, sites, path, body, protocol):
+    site.says(path, body, Content_Type="application/json" if path.endswith("json") else "text/plain")
+    site.says("/art/a.jpg")
+    [reading] = sites.read([f"{site.url}/art/a.jpg"]).values()
+    assert not reading.faults
+    assert said(reading) is Preference.RESERVED
+    assert {one.match.kind for one in reading.statements} == {protocol}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"X_Robots_Tag": "NoAI"}, {"tdm_reservation": "1"}, {"Content_Usage": "train-ai=n"}],
+    ids=["x-robots-tag", "tdm-reservation", "content-usage"],
+)
+def test_the_headers_of_an_address_are_heard(site, sites, headers):
+    site.says("/a.jpg", **headers)
+    site.says("/b.jpg")
+    found = sites.read([f"{site.url}/a.jpg", f"{site.url}/b.jpg"])
+    assert said(found[f"{site.url}/a.jpg"]) is Preference.RESERVED
+    assert said(found[f"{site.url}/b.jpg"]) is Preference.UNKNOWN
+
+
+def test_files_are_asked_for_once_and_addresses_once(site, sites):
+    site.says("/robots.txt", b"User-agent: *\nAllow: /\n")
+    urls = [f"{site.url}/{number}.jpg" for number in range(20)]
+    ticks: list[None] = []
+    found = sites.read([*urls, *urls], lambda: ticks.append(None))
+    assert list(found) == urls
+    assert len(ticks) == 20
+    assert set(site.asked.values()) == {1}
+    assert site.asked["HEAD", "/3.jpg"] == 1
+
+
+def test_who_is_kept_out_does_not_call(site, sites):
+    site.says("/robots.txt", b"User-agent: *\nDisallow: /private\n")
+    site.says("/private/a.jpg")
+    [reading] = sites.read([f"{site.url}/private/a.jpg"]).values()
+    assert said(reading) is Preference.RESERVED
+    assert not any(path == "/private/a.jpg" for _, path in site.asked)
+
+
+def test_answers_are_kept_for_a_day(site, sites, clock, tmp_path):
+    site.says("/robots.txt", b"User-agent: *\nAllow: /\n")
+    url = f"{site.url}/a.jpg"
+    sites.read([url])
+    site.says("/robots.txt", b"User-agent: GPTBot\nDisallow: /\n")
+    clock[0] += DAY - 1
+    assert said(opened(tmp_path, clock).read([url])[url]) is Preference.UNKNOWN
+    clock[0] += 1
+    assert said(opened(tmp_path, clock).read([url])[url]) is Preference.RESERVED
+    assert site.asked["GET", "/robots.txt"] == 2
+
+
+def test_a_clock_that_was_put_back_does_not_lengthen_a_day(site, sites, clock, tmp_path):
+    url = f"{site.url}/a.jpg"
+    sites.read([url])
+    clock[0] -= 1
+    opened(tmp_path, clock).read([url])
+    assert site.asked["GET", "/robots.txt"] == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"not json\nbody", b'{"asked": 1}\n'])
+def test_a_damaged_answer_is_asked_for_again(site, sites, clock, tmp_path, damage):
+    site.says("/robots.txt", b"User-agent: GPTBot\nDisallow: /\n")
+    url = f"{site.url}/a.jpg"
+    sites.read([url])
+    for path in (tmp_path / "sites").iterdir():
+        path.write_bytes(damage)
+    assert said(opened(tmp_path, clock).read([url])[url]) is Preference.RESERVED
+    assert site.asked["GET", "/robots.txt"] == 2
+
+
+def test_robots_txt_that_fails_is_a_disallow_and_a_fault_and_is_not_kept(site, sites, clock, tmp_path):
+    url = f"{site.url}/a.jpg"
+    site.says("/robots.txt", status=503)
+    reading = sites.read([url])[url]
+    assert said(reading) is Preference.RESERVED
+    assert [one.status for one in reading.faults] == [Status.ERROR]
+    site.says("/robots.txt", status=404)
+    assert opened(tmp_path, clock).read([url])[url] == Reading()
+
+
+def test_a_host_that_is_not_there_is_a_fault(sites, site):
+    site.close()
+    url = f"{site.url}/a.jpg"
+    assert sites.read([url])[url].faults
+
+
+@pytest.mark.parametrize(("status", "silent"), [(404, True), (410, True), (403, False), (500, False)])
+def test_an_address_that_refuses_is_a_fault_and_one_that_is_gone_is_silent(site, sites, status, silent):
+    url = f"{site.url}/a.jpg"
+    site.says("/a.jpg", status=status, X_Robots_Tag="noai")
+    reading = sites.read([url])[url]
+    assert not reading.statements
+    assert (not reading.faults) is silent
+    if not silent:
+        assert f"answered {status}" in reading.faults[0].message
+
+
+def test_what_is_no_address_is_a_fault(sites):
+    reading = sites.read(["https://"])["https://"]
+    assert "cannot be asked" in reading.faults[0].message
+
+
+def test_the_site_to_which_an_address_leads_on_is_heard_too(site, other, sites):
+    site.says("/a.jpg", status=301, Location=f"{other.url}/b.jpg")
+    other.says("/b.jpg")
+    other.says("/robots.txt", b"User-agent: GPTBot\nDisallow: /\n")
+    url = f"{site.url}/a.jpg"
+    assert said(sites.read([url])[url]) is Preference.RESERVED
+
+
+def test_a_page_is_read_with_its_metadata(site, sites):
+    page = b'<html><head><meta name="tdm-reservation" content="1"></head></html>'
+    site.says("/", page, Content_Type="text/html; charset=utf-8")
+    reading = sites.look(f"{site.url}/")
+    assert {one.match.kind for one in reading.statements} == {"tdmrep"}
+
+
+def test_a_work_is_read_with_what_is_written_into_it(site, sites):
+    packet = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description xmlns:plus="http://ns.useplus.org/ldf/xmp/1.0/" rdf:about=""'
+        b' plus:DataMining="http://ns.useplus.org/ldf/vocab/DMI-PROHIBITED"/></rdf:RDF></x:xmpmeta>'
+    )
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(picture, "JPEG", xmp=packet)
+    site.says("/a.jpg", picture.getvalue(), Content_Type="image/jpeg")
+    reading = sites.look(f"{site.url}/a.jpg")
+    assert {one.match.kind for one in reading.statements} == {"iptc"}
+    assert said(reading) is Preference.RESERVED
+
+
+def test_a_licence_that_robots_txt_names_is_read(site, sites):
+    licence = (
+        b'<rsl xmlns="https://rslstandard.org/rsl"><content url="/"><license>'
+        b'<prohibits type="usage">ai-all</prohibits></license></content></rsl>'
+    )
+    site.says("/robots.txt", f"License: {site.url}/l.xml\nUser-agent: *\nAllow: /\n".encode())
+    site.says("/l.xml", licence, Content_Type="application/rsl+xml")
+    site.says("/a.jpg")
+    url = f"{site.url}/a.jpg"
+    assert said(sites.read([url])[url]) is Preference.RESERVED
+    assert site.asked["GET", "/l.xml"] == 1
