@@ -3,12 +3,16 @@
 import io
 
 import pytest
+import rfc8785
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from registry.decision import decide
 from registry.preference import Action, Mode, Preference, Status, Use
 from registry.signals import Agents, Observation, SiteFile, named_addresses, read_embedded, read_signals
 from registry.statement import Quality, Speaker
+from tests.core.signals import signing
 
 URL = "https://art.example/works/a.jpg"
 RESERVING = "<plus:DataMining>http://ns.useplus.org/ldf/vocab/DMI-PROHIBITED</plus:DataMining>"
@@ -227,3 +231,26 @@ def test_a_file_and_its_sidecars_are_read_apart():
     reading = read_embedded(picture(packet(RESERVING)), [packet(RESERVING), b"<broken"])
     assert [one.signal.carrier for one in reading.statements] == ["xmp", "xmp sidecar"]
     assert [one.carrier for one in reading.faults] == ["xmp sidecar"]
+
+
+CHANGES = st.lists(
+    st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size=8), st.integers(0, 40)), max_size=6
+)
+WHOLE = [picture(packet(RESERVING + f"<cc:license>{CC}</cc:license><tdm:reservation>1</tdm:reservation>"))]
+WHOLE += [
+    signing.signed(signing.picture(kind), signing.assertion(signing.RESERVES)) for kind in signing.FORMATS
+]
+
+
+@given(st.sampled_from(WHOLE), CHANGES, st.booleans())
+@settings(deadline=None)
+def test_whatever_the_bytes_are_there_is_a_reading_that_can_be_written_down(data, changes, beside):
+    changed = bytearray(data)
+    for place, bytes_, gone in changes:
+        at = int(place * len(changed))
+        changed[at : at + gone] = bytes_
+    reading = read_embedded(bytes(changed), [bytes(changed[:500])] if beside else ())
+    for one in reading.statements:
+        rfc8785.dumps(one.to_wire())
+        assert decide([one], Use.GENAI_TRAIN).preference is not Preference.ALLOWED
+    assert all(one.message.encode() for one in reading.faults)
