@@ -4,6 +4,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
+# Half of a test's time it waits, for a disk or for another process: so two of them a processor.
+JOBS   ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
+
 .DEFAULT_GOAL := help
 ORACLE := $(VENV)/.oracle
 PEERS  := $(VENV)/.peers
@@ -74,10 +77,10 @@ serve: $(STAMP) ## a registry on http://127.0.0.1:8080, data in ./caveat-data
 	$(BIN)/caveat serve
 
 test: $(STAMP) ## the tests, on the embedded database
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 test-postgres: $(STAMP) ## the store and the service on PostgreSQL (Debian's, or CAVEAT_TEST_POSTGRES)
-	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n auto tests/store tests/api
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/store tests/api
 
 test-install: $(STAMP) ## each installation by itself: the light client, then each extra that is in use
 	$(BIN)/python tests/install_alone.py

@@ -5,12 +5,17 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import insert, update
 
 from api.keys import create_key
 from registry.leaf import SALT_BYTES, Leaf, commit, format_leaf
 from registry.preference import Preference, Use
 from registry.registrar import Caller, Change, Draft, Registrar, WorkDraft
-from registry.store import Store, Transaction, events
+from registry.store import Store
+from registry.store.sql import table_of
+from registry.tables import Event, Head
 from registry.urls import RuleKind, UrlRule, canonicalize_url, url_rule
 
 __all__ = ["KINDS", "fill", "write_all_kinds"]
@@ -86,19 +91,27 @@ def fill(store: Store, upto: int, seed: int = 0) -> None:
     while head < upto:
         count = min(_AT_ONCE, upto - head)
         with store.write() as tx:
-            _append(tx, chance)
-            for _ in range(count - 1):
-                tx = tx.following()
-                _append(tx, chance)
+            rows = [_event(seq, chance) for seq in range(tx.seq, tx.seq + count)]
+            # In two statements: two for each event take four times as long as all the rest.
+            tx.connection.execute(insert(table_of(Event)), rows)
+            tx.connection.execute(update(table_of(Head)).values(n=head + count))
         head += count
 
 
-def _append(tx: Transaction, chance: random.Random) -> None:
+def _event(seq: int, chance: random.Random) -> dict[str, Any]:
     op, record, salt = (
         chance.choice(KINDS),
         f"{chance.getrandbits(128):032x}"[:26],
         chance.randbytes(SALT_BYTES),
     )
     payload = {"works": [{"sha256": chance.randbytes(32), "title": "", "url": None}]}
-    leaf = format_leaf(Leaf(tx.seq, op, record, commit(salt, payload)))
-    events.append(tx, op=op, record=record, at=int(_AT.timestamp()), salt=salt, leaf=leaf)
+    leaf = format_leaf(Leaf(seq, op, record, commit(salt, payload)))
+    return {
+        "seq": seq,
+        "op": op,
+        "record": record,
+        "at": int(_AT.timestamp()),
+        "salt": salt,
+        "leaf": leaf,
+        "erased_by": None,
+    }
