@@ -62,7 +62,7 @@ XMP_TAG = 700
 """The TIFF tag of XMP."""
 
 _EXIF = b"Exif\0\0"
-_PROFILES = (b"raw profile type xmp", b"raw profile type app1")
+_PROFILES = tuple(b"raw profile type " + name for name in (b"xmp", b"app1", b"exif"))
 _MAX_FAULTS = 16
 _EXIF_DIRECTORIES = 4
 _PIECE = struct.Struct(">32sII")
@@ -230,9 +230,16 @@ def _take_text(finder: _Finder, part: Part) -> None:
     elif keyword in _PROFILES:
         text = png_text.text(finder.data, part, MAX_XMP)
         finder.spend(len(text), place)
-        raw = png_text.raw_profile(text, place)
-        if not raw.startswith(_EXIF):
-            finder.add(raw.removeprefix(STANDARD), place, part.start)
+        _take_profile(finder, png_text.raw_profile(text, place), place, part.start)
+
+
+def _take_profile(finder: _Finder, raw: bytes, place: str, at: int) -> None:
+    """Take what ImageMagick keeps of a JPEG's segment: XMP, or Exif, by what it begins with."""
+    exif = raw.removeprefix(_EXIF)
+    if tiff_form(exif):
+        _take_tags(finder, memoryview(exif), at)
+    elif raw.startswith(STANDARD) or b"<" in raw:
+        finder.add(raw.removeprefix(STANDARD), place, at)
 
 
 def _take_riff(finder: _Finder, part: Part) -> None:
@@ -242,11 +249,14 @@ def _take_riff(finder: _Finder, part: Part) -> None:
 def _take_exif(finder: _Finder, part: Part) -> None:
     """Look for XMP where the Exif of a picture may hold it: it has the form of a TIFF."""
     begins = part.body + len(_EXIF) if finder.data.startswith(_EXIF, part.body) else part.body
-    view = memoryview(finder.data)[begins : part.end]
+    _take_tags(finder, memoryview(finder.data)[begins : part.end], begins)
+
+
+def _take_tags(finder: _Finder, view: memoryview, base: int) -> None:
     form = tiff_form(view)
     for directory in islice(tiff_directories(view, form, XMP_TAG), _EXIF_DIRECTORIES) if form else ():
         if directory.wanted is not None:
-            _take_tag(finder, view, directory.wanted, begins)
+            _take_tag(finder, view, directory.wanted, base)
 
 
 def _take_tiff(finder: _Finder) -> None:

@@ -85,6 +85,20 @@ FOUND = {
         png(chunk(b"tEXt", b"Raw profile type APP1\0" + profile(b"Exif\0\0II*\0", b"APP1"))),
         [],
     ),
+    "png, raw profile APP1 with neither": (
+        png(chunk(b"tEXt", b"Raw profile type APP1\0" + profile(b"MMMM", b"generic profile"))),
+        [],
+    ),
+    "png, raw profile APP1 with Exif and XMP in it": (
+        png(chunk(b"tEXt", b"Raw profile type APP1\0" + profile(EXIF, b"generic profile"))),
+        [XMP],
+    ),
+    "png, raw profile exif": (
+        png(
+            chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(profile(b"Exif\0\0" + EXIF, b"exif")))
+        ),
+        [XMP],
+    ),
     "png, in Exif": (png(chunk(b"eXIf", EXIF)), [XMP]),
     "png, two packets": (png(itxt(XMP), itxt(OTHER), late=True), [XMP, OTHER]),
     "png, other texts": (png(itxt(XMP, keyword=b"Comment"), chunk(b"tEXt", b"no keyword")), []),
