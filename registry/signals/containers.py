@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+import registry.signals.png_text as png_text
 from registry.preference import Status
-from registry.signals import png_text
 from registry.signals.observation import Fault
 from registry.signals.parts import (
     MAX_PARTS,
@@ -65,6 +65,7 @@ _EXIF = b"Exif\0\0"
 _PROFILES = tuple(b"raw profile type " + name for name in (b"xmp", b"app1", b"exif"))
 _MAX_FAULTS = 16
 _EXIF_DIRECTORIES = 4
+_BEGINNINGS = (b"<?xpacket", b"<x:xmpmeta", b"<x:xapmeta", b"<rdf:RDF")
 _PIECE = struct.Struct(">32sII")
 
 
@@ -182,9 +183,12 @@ def _take_app1(finder: _Finder, part: Part) -> None:
         _take(finder, part, part.body + len(STANDARD), place)
     elif data.startswith(EXTENDED, part.body):
         _take_piece(finder, part)
-    elif (begins := data.find(b"<?xpacket", part.body, part.end)) >= 0:
+    else:
         # Some writers spoil the header by which the segment is known.
-        _take(finder, part, begins, place)
+        found = (data.find(mark, part.body, part.end) for mark in _BEGINNINGS)
+        begins = min((at for at in found if at >= 0), default=-1)
+        if begins >= 0:
+            _take(finder, part, begins, place)
 
 
 def _take_piece(finder: _Finder, part: Part) -> None:

@@ -57,6 +57,10 @@ FOUND = {
     "jpeg, fill bytes before the marker": (jpeg(b"\xff\xff\xff" + segment(STANDARD + XMP)), [XMP]),
     "jpeg, junk before the marker": (jpeg(b"junk" + segment(STANDARD + XMP)), [XMP]),
     "jpeg, a segment header that was spoilt": (jpeg(segment(b"XMP\0://ns.adobe.com/\0" + XMP)), [XMP]),
+    "jpeg, a segment header that was spoilt, without marks": (
+        jpeg(segment(b"XMP\0://ns.adobe.com/\0" + BARE)),
+        [BARE],
+    ),
     "jpeg, in Exif": (jpeg(segment(b"Exif\0\0" + EXIF)), [XMP]),
     "jpeg, extended": (jpeg(segment(STANDARD + XMP), *PIECES), [XMP, LONG]),
     "jpeg, extended, pieces shuffled": (jpeg(*PIECES[::-1], segment(STANDARD + XMP)), [XMP, LONG]),
