@@ -17,9 +17,10 @@ A rule of robots.txt is about fetching. What follows from it for a use is inferr
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+import registry.signals.aipref as aipref
+import registry.signals.content_signal as content_signal
 from registry.errors import InvalidUrlError
 from registry.preference import Preference, Scope, Status, Use
-from registry.signals import aipref, content_signal
 from registry.signals.agents import Agent, AgentKind, Agents
 from registry.signals.observation import Fault, Origin, Reading, SiteFile, joined, statement
 from registry.signals.paths import origin_of, path_of
