@@ -62,6 +62,12 @@ def _assigner_options(command: click.decorators.FC) -> click.decorators.FC:
 def robots(chosen: Choice, merge: Path | None, agents: bool, licence: str, target: Target) -> None:
     """Write robots.txt: Content-Signal, Content-Usage, and on request crawlers by name."""
     existing = merge.read_bytes() if merge else b""
+    if merge is not None and not existing.strip():
+        raise InputError(
+            f"{merge} is empty, so there is nothing to keep",
+            hint="Leave --merge out. To write into the file that is read say --out FILE --replace: a shell "
+            "empties it first when the text is sent there with >.",
+        )
     names = Agents.default() if agents else None
     tell(chosen, robots_.robots(chosen, agents=names, licence=licence, existing=existing), target)
 

@@ -173,6 +173,14 @@ def test_robots_are_merged_into_the_file_that_is_there(publish: Callable[..., Ra
     assert there.read_bytes() == after
 
 
+def test_a_file_that_the_shell_emptied_is_told(publish: Callable[..., Ran], tmp_path: Path) -> None:
+    (tmp_path / "robots.txt").write_bytes(b"\n")
+    done = publish("robots", "--merge", "robots.txt")
+    assert (done.code, done.out) == (3, "")
+    assert "is empty" in done.err
+    assert "--replace" in done.err
+
+
 def test_a_policy_is_written_beside(publish: Callable[..., Ran], tmp_path: Path) -> None:
     uses = [word for use in (TDM, TRAIN, GENAI, INPUT, INDEX) for word in ("--condition", use)]
     where = ["--policy", "p.json", "--policy-url", f"{SITE}/p.json", "--out", "t.json"]

@@ -284,8 +284,8 @@ def _require_same(before: Robots, after: Robots, parts: _Parts, *, fresh: bool) 
         ours, new = _contents(gained, grouping), _contents(after, grouping)
         for name in old.keys() | new.keys() | ours.keys():
             is_shared = any(EVERYBODY in group.names for group in shared.get(name, ()))
-            wanted = _added(old.get(name), ours.get(EVERYBODY if is_shared else name))
-            if new.get(name) != wanted:
+            added = ours.get(EVERYBODY if is_shared else name)
+            if new.get(name) != _added(old.get(name), added, ruled=name == EVERYBODY):
                 raise InputError(
                     f"nothing can be written into the robots.txt that is there without a change of what it "
                     f"says to {name!r}",
@@ -294,7 +294,9 @@ def _require_same(before: Robots, after: Robots, parts: _Parts, *, fresh: bool) 
                 )
 
 
-def _added(old: _Content | None, ours: _Content | None) -> _Content | None:
+def _added(old: _Content | None, ours: _Content | None, *, ruled: bool) -> _Content | None:
+    """Return what a name is to be told; only with ``ruled`` may one without rules get one."""
     if old is None or ours is None:
         return ours if old is None else old
-    return tuple(tuple(sorted(old[part] + ours[part])) for part in range(3))
+    rules = old[0] or (ours[0] if ruled else ())
+    return rules, *(tuple(sorted(old[part] + ours[part])) for part in (1, 2))

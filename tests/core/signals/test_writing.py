@@ -508,6 +508,12 @@ def test_a_merge(before: str, after: str) -> None:
             "User-agent: *\nX: y\nUser-agent: B\nDisallow: /\n", "two ways", id="two ways to read it"
         ),
         pytest.param("User-agent: B\n", "without a change", id="an unfinished group at the end"),
+        pytest.param(
+            "User-agent: B\nDisallow: /\nUser-agent: B\nUser-agent: *\n",
+            "says to 'b'",
+            id="an unfinished group that others share",
+        ),
+        pytest.param("User-agent: *\nDisalow: /a\n", "without a change", id="a rule that some do not read"),
         pytest.param(f"{writing_robots.BEGIN}\nUser-agent: *\n", "counterpart", id="a block without its end"),
         pytest.param("User-agent: *\0\n", "NUL", id="no text"),
         pytest.param("#" * 600_000, "more than", id="longer than is read"),
