@@ -138,13 +138,7 @@ def filter_(
             dry_run=dry_run,
             progress=_progress(bar, yes=yes),
         )
-    if output == "human":
-        print_summary(summary, dry_run=dry_run)
-    else:
-        _emit(summary, output)
-    if not summary.kept or _declined(summary, dry_run=dry_run):
-        ctx.exit(NOTHING)
-    ctx.exit(INCOMPLETE if summary.errors else CLEAN)
+    ctx.exit(_tell(summary, output, dry_run=dry_run))
 
 
 @click.command()
@@ -152,6 +146,17 @@ def formats() -> None:
     """List the dataset formats that are read and written."""
     for name, what in FORMATS.items():
         click.echo(f"{name:12} {what}")
+
+
+def _tell(summary: FilterSummary, output: str, *, dry_run: bool) -> int:
+    """Tell what a run did, to people or to machines, and return the exit code."""
+    if output == "human":
+        print_summary(summary, dry_run=dry_run)
+    else:
+        _emit(summary, output)
+    if not summary.kept or _declined(summary, dry_run=dry_run):
+        return NOTHING
+    return INCOMPLETE if summary.errors else CLEAN
 
 
 def print_summary(summary: FilterSummary, *, dry_run: bool = False) -> None:
