@@ -3,15 +3,17 @@
 Everything is made anew from the events and compared: a sample would pass over damage.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from registry.errors import LogError, ProofError
+from sqlalchemy import Connection
+
+from registry.errors import LogError, ProofError, StorageError
 from registry.leaf import Leaf, parse_leaf
 from registry.log_folder import LogFolder
 from registry.merkle import leaf_hash, root_of
 from registry.note import Checkpoint
-from registry.store import Store, events, payloads
+from registry.store import Store, auditing, events, payloads
 from registry.store.replaying import commitment_of
 from registry.tiles import ENTRIES, HASHES_A_TILE, Tile, beginning, pack_entries, tile_path, tiles_between
 
@@ -66,7 +68,8 @@ def check_rows(store: Store) -> Iterator[str]:
     for begin in range(0, head, _ROWS_AT_ONCE):
         with store.read() as connection:
             rows = events.between(connection, begin, min(begin + _ROWS_AT_ONCE, head))
-            said = payloads.payloads_of(connection, [row.seq for row in rows])
+            said, missing = _payloads(connection, [row.seq for row in rows])
+        yield from missing
         for row in rows:
             leaf = parse_leaf(bytes(row.leaf))
             if (leaf.seq, leaf.op, leaf.record) != (row.seq, row.op, row.record):
@@ -75,6 +78,19 @@ def check_rows(store: Store) -> Iterator[str]:
                 yield f"event {row.seq}: its rows are not what its leaf commits to"
     with store.read() as connection:
         yield from payloads.misplaced(connection)
+        yield from auditing.unproven(connection, head)
+
+
+def _payloads(connection: Connection, seqs: Sequence[int]) -> tuple[dict[int, dict[str, Any]], list[str]]:
+    """Return what each of these events says, and what is wrong with those that cannot be put together."""
+    try:
+        return payloads.payloads_of(connection, seqs), []
+    except StorageError as error:
+        if len(seqs) == 1:
+            return {}, [error.message]
+    middle = len(seqs) // 2
+    (some, wrong), (others, more) = (_payloads(connection, one) for one in (seqs[:middle], seqs[middle:]))
+    return some | others, wrong + more
 
 
 def _committed(leaf: Leaf, salt: bytes, payload: Mapping[str, Any]) -> bool:

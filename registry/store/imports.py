@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from registry.blocks import Block
+from registry.errors import StorageError
 from registry.store import Transaction
 from registry.store.sql import table_of
 from registry.tables import Event, ImportBatch, ImportPart, ReservationVersion, WithdrawnWork
@@ -168,8 +169,14 @@ def parts_between(connection: Connection, after: int, upto: int) -> Iterator[Par
 
 
 def payload_of_part(connection: Connection, seq: int) -> dict[str, Any]:
-    """Return what a part's event says: {"part": {…}}, its block in Base64."""
-    (part,) = parts_between(connection, seq - 1, seq)
+    """Return what a part's event says: {"part": {…}}, its block in Base64.
+
+    Raises :class:`StorageError` when its row, or that of its import, is gone.
+    """
+    found = list(parts_between(connection, seq - 1, seq))
+    if not found:
+        raise _gone(seq, "part")
+    (part,) = found
     digest = connection.execute(select(_PART.c.body_sha256).where(_PART.c.seq == seq)).scalar_one()
     said = {"namespace": part.namespace, "principal_id": part.principal, "number": part.number}
     block = base64.b64encode(part.blob).decode()
@@ -194,17 +201,26 @@ def payload_of(connection: Connection, event: Row[Any]) -> dict[str, Any]:
     """Return what an event of one of ``OPS`` says, put together again from its rows.
 
     {"import": {"parts", "works", "digest", "note"}} without the version that it began, {"rollback": {"parts",
-    "works"}}, or {"withdrawn": [[event, ordinal], …]}.
+    "works"}}, or {"withdrawn": [[event, ordinal], …]}. Raises :class:`StorageError` when the import is gone.
     """
     if event.op == "withdraw-works":
         wanted = select(_WITHDRAWN.c.from_seq, _WITHDRAWN.c.ordinal).where(_WITHDRAWN.c.to_seq == event.seq)
         ordered = wanted.order_by(_WITHDRAWN.c.from_seq, _WITHDRAWN.c.ordinal)
         return {"withdrawn": [list(row) for row in connection.execute(ordered)]}
-    batch = connection.execute(select(_BATCH).where(_BATCH.c.id == event.record)).one()
+    batch = connection.execute(select(_BATCH).where(_BATCH.c.id == event.record)).one_or_none()
+    if batch is None:
+        raise _gone(event.seq, "import")
     said = {"parts": batch.parts, "works": batch.works}
     if event.op == "rollback":
         return {"rollback": said}
     return {"import": {**said, "digest": bytes(batch.digest), "note": batch.note}}
+
+
+def _gone(seq: int, what: str) -> StorageError:
+    return StorageError(
+        f"event {seq}: the {what} of which it tells is not there",
+        hint="The database is damaged: restore it from a backup or a mirror.",
+    )
 
 
 def count_between(connection: Connection, after: int, upto: int) -> int:
