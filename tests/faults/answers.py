@@ -24,7 +24,7 @@ from tests.faults.places import lodge
 from tests.faults.service import Place
 from tests.faults.victim import TASKS
 
-__all__ = ["lying_registry"]
+__all__ = ["filtered", "lying_registry", "serving"]
 
 _Answer = dict[str, Any]
 
@@ -38,10 +38,10 @@ def lying_registry(folder: Path) -> Outcome:
     free = {Entry.new().key(0, "url")["url"] for _ in range(12)}
     table = folder / "table.csv"
     table.write_text("url,caption\n" + "".join(f"{url},x\n" for url in sorted(reserved | free)))
-    with _serving(place) as registry:
+    with serving(place) as registry:
         for name in ("the truth", *_LIES):
             registry.lie = name
-            kept = _filtered(table, folder / f"{name}.csv", registry.url)
+            kept = filtered(table, folder / f"{name}.csv", registry.url)
             code = _caveat("check", min(reserved), min(free), "--registry", registry.url)
             outcome.injected += registry.told
             registry.told = 0
@@ -91,15 +91,17 @@ _LIES: dict[str, Callable[[bytes], bytes]] = {
 
 @dataclass
 class _Registry:
-    """The one that lies: which lie, and how often it was told."""
+    """The one that lies: which lie, how often it was told, and how many answers it still gives."""
 
     url: str = ""
     lie: str = "the truth"
     told: int = 0
+    answers: int = 10**9
 
 
 @contextmanager
-def _serving(place: Place) -> Iterator[_Registry]:
+def serving(place: Place) -> Iterator[_Registry]:
+    """Stand before a real registry while the block lasts."""
     registry, close = _Registry(), list[Callable[[], None]]()
     ask = TASKS["look up"](place, close)
 
@@ -110,6 +112,9 @@ def _serving(place: Place) -> Iterator[_Registry]:
             self._answer(b'{"fingerprint_versions": [1], "max_items": 1000}', 200)
 
         def do_POST(self) -> None:
+            registry.answers -= 1
+            if registry.answers < 0:
+                return
             status, data = ask(self.rfile.read(int(self.headers["Content-Length"])))
             registry.told += registry.lie in _LIES
             self._answer(_LIES.get(registry.lie, bytes)(data), status)
@@ -135,7 +140,7 @@ def _serving(place: Place) -> Iterator[_Registry]:
                 one()
 
 
-def _filtered(table: Path, output: Path, registry: str) -> set[str]:
+def filtered(table: Path, output: Path, registry: str) -> set[str]:
     """Filter the table; returns the addresses that were kept."""
     _caveat("filter", str(table), str(output), "--registry", registry)
     if not output.exists():

@@ -11,7 +11,7 @@ from tests.faults.loaded import check_derived, under_load
 from tests.faults.outcome import Outcome
 from tests.faults.service import Place, Service
 
-__all__ = ["kill_loop", "pauses"]
+__all__ = ["kill_loop", "kill_one", "pauses"]
 
 _VICTIMS = ("worker",) * 30 + ("builder", "publisher") * 2 + ("master",)
 
@@ -23,7 +23,7 @@ def kill_loop(place: Place, kills: int, *, writers: int = 3, big: int = 600) -> 
     def kill(outcome: Outcome) -> None:
         while killed.total() < kills:
             time.sleep(random.expovariate(1 / 0.2))
-            killed[_kill_one(service)] += 1
+            killed[kill_one(service)] += 1
             del killed[""]
         outcome.injected = killed.total()
         outcome.note = "killed " + ", ".join(f"{count} {role}s" for role, count in killed.most_common())
@@ -52,7 +52,7 @@ def pauses(place: Place, times: int) -> Outcome:
     return under_load(service, pause)
 
 
-def _kill_one(service: Service) -> str:
+def kill_one(service: Service) -> str:
     """Kill a process at once; returns which kind it was, or nothing when there was none of it."""
     role = random.choice(_VICTIMS)
     pids = [service.master()] if role == "master" else service.pids(role)

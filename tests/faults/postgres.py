@@ -19,6 +19,7 @@ from tests.with_postgres import NoPostgresError, binaries
 
 __all__ = ["Cluster", "cluster"]
 
+_INITDB = ("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "--data-checksums")
 _OPTIONS = "-c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=100"
 
 
@@ -79,7 +80,7 @@ def cluster() -> Iterator[Cluster]:
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres", pwd.getpwnam("postgres").pw_gid)
-        made.run("initdb", "-D", made.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        made.run(*_INITDB, "-D", made.data)
         made.start()
         yield made
     finally:

@@ -21,7 +21,25 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults import answers, bodies, clock, damage, databases, disk, kills, mapped, power, syscalls
+from tests.faults import (
+    answers,
+    backups,
+    bodies,
+    clock,
+    damage,
+    databases,
+    disk,
+    erasures,
+    filters,
+    heap,
+    importing,
+    kills,
+    mapped,
+    mirrors,
+    power,
+    syscalls,
+    tampering,
+)
 from tests.faults.outcome import CannotRunError, Outcome, as_markdown, as_text
 from tests.faults.postgres import Cluster, cluster
 from tests.faults.service import Place, end_all
@@ -91,8 +109,17 @@ FAULTS = (
     Fault("6 12", "a bit of an index file", lambda r: damage.flip_index(r.folder(), 180)),
     Fault("6 12", "a bit of a mapped index file", lambda r: mapped.flip_mapped(r.folder(), 48)),
     Fault("10 11", "a bit of the log", lambda r: damage.flip_log(r.folder(), 180)),
-    Fault("6 10", "a bit of the database's file", lambda r: damage.flip_database(r.folder(), 240)),
+    Fault("6 10", "a bit of SQLite's file, and fsck", lambda r: damage.flip_database(r.folder(), 120)),
+    Fault("6", "a bit of PostgreSQL's files", lambda r: heap.flip_heap(r.postgres(), r.cluster(), 16)),
+    Fault("10", "rows changed behind the registry", lambda r: tampering.tamper(r.folder())),
+    Fault("11", "an older backup is put back", lambda r: backups.older_backup(r.folder(), 2)),
+    Fault("8 9", "each call of a filter run", lambda r: filters.strike_filter(r.folder(), most=6)),
+    Fault("7 8 9", "the registry falls silent in a filter run", lambda r: filters.registry_away(r.folder())),
     Fault("13", "a body broken on its way", lambda r: bodies.broken_bodies(r.sqlite(), 160)),
+    Fault("13", "each call of an import", lambda r: importing.strike_import(r.folder(), most=6)),
+    Fault("13", "kill -9 and cut bodies while imports run", lambda r: importing.kill_imports(r.sqlite(), 5)),
+    Fault("6 11", "each call of a mirror that follows", lambda r: mirrors.strike_mirror(r.folder(), most=6)),
+    Fault("20", "each call of an erasure", lambda r: erasures.strike_erasure(r.folder(), most=10)),
     Fault("19", "the clock jumps by years", lambda r: clock.clock_jumps(r.sqlite())),
 )
 """Every row, in the order of the promises."""

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,15 +21,29 @@ from typing import Any
 
 from api.keys import create_key
 from registry.migrations import migrate
-from registry.store import Store
+from registry.note import Signer
+from registry.store import Store, principals
 from registry.store import engine as engines
 
-__all__ = ["NO_ANSWER", "Place", "Reply", "Service", "ask", "caveat", "end_all", "free_port", "until"]
+__all__ = [
+    "NO_ANSWER",
+    "PARTNER",
+    "Place",
+    "Reply",
+    "Service",
+    "ask",
+    "caveat",
+    "end_all",
+    "free_port",
+    "until",
+]
 
 NO_ANSWER = (OSError, http.client.HTTPException)
 """What a client meets when the other side dies, or is not there."""
 MARK = "FAULTS_RUN"
 _RUN = secrets.token_hex(8)
+PARTNER = Signer.new("faults.example")
+"""Signs the imports."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,8 @@ class Place:
     folder: Path
     url: str
     key: str
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Further variables of its environment."""
 
     @classmethod
     def make(cls, folder: Path, url: str = "") -> "Place":
@@ -47,8 +63,10 @@ class Place:
         url = url or engines.database_url(folder)
         store = Store.open(url)
         migrate(store)
-        scopes = frozenset({"lookup", "register"})
+        scopes = frozenset({"lookup", "register", "mirror", "import:faults", "domain:*"})
         key = create_key(store, name="faults", scopes=scopes, evidence_level=1, environment="test", at=0)
+        with store.administer() as connection:
+            principals.set_import_key(connection, key.principal_id, PARTNER.verifier.text)
         store.close()
         return cls(folder, url, key.secret)
 
@@ -62,7 +80,7 @@ class Place:
         own = {name: value for name, value in os.environ.items() if not name.startswith("CAVEAT_")}
         named = {"CAVEAT_DATABASE": self.url, "CAVEAT_LOG_ORIGIN": "faults.caveat.invalid"}
         folders = {"CAVEAT_INDEX": str(self.folder / "index"), "CAVEAT_LOG": str(self.folder / "log")}
-        return {**own, **named, **folders, MARK: _RUN}
+        return {**own, **named, **folders, **self.more, MARK: _RUN}
 
 
 def caveat(place: Place, *arguments: str, within: float = 60) -> subprocess.CompletedProcess[str]:
@@ -100,7 +118,8 @@ def ask(port: int, method: str, path: str, body: Any = None, headers: dict[str, 
     """Send one request on a connection of its own, so that any worker may take it. Raises ``NO_ANSWER``."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=40)
     try:
-        connection.request(method, path, None if body is None else json.dumps(body), headers or {})
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body)
+        connection.request(method, path, data, headers or {})
         response = connection.getresponse()
         return Reply(response.status, response.read(), response.headers.get_content_type())
     finally:
@@ -167,12 +186,12 @@ class Service:
         return process.pid if process is not None and process.poll() is None else 0
 
     def pids(self, role: str) -> list[int]:
-        """The children that are ``worker``, ``builder`` or ``publisher``; all of them for no role."""
+        """The children that are ``worker``, ``builder``, ``publisher`` or ``follower``; all for no role."""
         found = []
         for child in _children(self.master()):
             with suppress(OSError):
                 words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-                is_ = {b"build-index": "builder", b"publish": "publisher"}
+                is_ = {b"build-index": "builder", b"publish": "publisher", b"follow": "follower"}
                 own = next((name for word, name in is_.items() if word in words), "worker")
                 if words != [b""] and role in ("", own):
                     found.append(child)

@@ -5,7 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import answers, bodies, damage, disk, kills, syscalls
+from tests.faults import (
+    answers,
+    bodies,
+    damage,
+    disk,
+    erasures,
+    filters,
+    importing,
+    kills,
+    mapped,
+    syscalls,
+    tampering,
+)
 from tests.faults.outcome import CannotRunError, Outcome
 from tests.faults.service import Place, end_all
 
@@ -50,6 +62,23 @@ def test_one_bit_turned_on_the_disk_hides_nothing(
     tmp_path: Path, flip: Callable[[Path, int], Outcome]
 ) -> None:
     kept(lambda: flip(tmp_path, 24))
+
+
+def test_a_bit_that_turns_in_a_mapped_file_is_found_in_its_time(tmp_path: Path) -> None:
+    kept(lambda: mapped.flip_mapped(tmp_path, 3))
+
+
+def test_rows_that_are_changed_behind_the_registry_are_found(tmp_path: Path) -> None:
+    kept(lambda: tampering.tamper(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "strike",
+    [importing.strike_import, erasures.strike_erasure, filters.strike_filter],
+    ids=["an import", "an erasure", "a filter run"],
+)
+def test_what_is_killed_is_whole_or_absent(tmp_path: Path, strike: Callable[..., Outcome]) -> None:
+    kept(lambda: strike(tmp_path, _KILL, most=2))
 
 
 def test_a_full_disk_takes_nothing_and_gives_answers(tmp_path: Path) -> None:
