@@ -53,7 +53,7 @@ def write_report(path: Path, summary: FilterSummary) -> None:
             "Kept, but close to a registered work: look at each, and take it out if it is a copy.",
             by_action[Action.REVIEW],
         ),
-        _part("Kept all the same", "A record speaks of them.", by_action[Action.KEEP]),
+        _part("Kept all the same", "A record or a signal speaks of them.", by_action[Action.KEEP]),
         _part("Set aside", "Could not be checked or read, so not in the output.", by_action[Action.ERROR]),
         _left_out(summary),
     ]
