@@ -10,7 +10,6 @@ from api.commands.common import DATA, DATABASE, existing, follow, opened, read_s
 from registry.backup import back_up, find_missing, replay, require_newest, require_unused, restore, set_aside
 from registry.builder import Builder
 from registry.errors import LogError, SettingsError
-from registry.upstream import Upstream
 from registry.index_folder import IndexFolder, Part
 from registry.log_folder import LogFolder
 from registry.migrations import migrate
@@ -19,6 +18,7 @@ from registry.note import Signer
 from registry.registrar import Registrar
 from registry.store import Store
 from registry.store.waking import Waking
+from registry.upstream import Upstream
 
 __all__ = ["db"]
 
