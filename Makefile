@@ -13,6 +13,7 @@ PEERS  := $(VENV)/.peers
 FUSE   := $(VENV)/.faults
 READER := $(VENV)/.signals
 EXIFTOOL := $(VENV)/.exiftool
+WARM   := $(VENV)/.warm
 GO     := /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: help setup demo serve test test-postgres test-install test-oracle test-log test-signals check faults bench bench-full bench-recall bench-log docs lock clean
@@ -65,6 +66,11 @@ $(EXIFTOOL): $(STAMP) tests/third_party/signals/exiftool/package-lock.json
 	npm ci --prefix $(VENV)/exiftool --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
+# The compiled loops, once: or every worker, and every service that it starts, compiles the same ones at once.
+$(WARM): $(STAMP) $(wildcard registry/kernels/*.py)
+	$(BIN)/python -c 'from registry.lookup import warm_up; warm_up()'
+	@touch $@
+
 # The file system that loses power.
 $(FUSE): $(STAMP) constraints-faults.txt
 	$(PIP) --require-hashes --no-deps -r constraints-faults.txt
@@ -76,10 +82,10 @@ demo: $(STAMP) ## the whole story on real pictures, with a report to open
 serve: $(STAMP) ## a registry on http://127.0.0.1:8080, data in ./caveat-data
 	$(BIN)/caveat serve
 
-test: $(STAMP) ## the tests, on the embedded database
+test: $(STAMP) $(WARM) ## the tests, on the embedded database
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
-test-postgres: $(STAMP) ## the store and the service on PostgreSQL (Debian's, or CAVEAT_TEST_POSTGRES)
+test-postgres: $(STAMP) $(WARM) ## the store and the service on PostgreSQL (Debian's, or CAVEAT_TEST_POSTGRES)
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/store tests/api
 
 test-install: $(STAMP) ## each installation by itself: the light client, then each extra that is in use
