@@ -38,7 +38,7 @@ from registry.matching import MAX_NEAR, SCOPES, Found, Question, find
 from registry.preference import Preference, Scope, State, Use
 from registry.rechecking import Rechecking
 from registry.statement import Match, Statement
-from registry.store import Store, imported_works, imports, index_rows, reservations
+from registry.store import Store, events, imported_works, imports, index_rows, reservations
 from registry.urlkeys import url_keys
 
 __all__ = ["MAX_NEAR", "Answer", "Lookup", "Question", "warm_up"]
@@ -277,7 +277,10 @@ class _Said:
 
     @classmethod
     def read(cls, store: Store, found: Iterable[tuple[int, str]], seq: int) -> "_Said":
-        """Read the rows at these places, and the versions of their reservations."""
+        """Read the rows at these places, and the versions of their reservations.
+
+        Nothing that the index found is passed over because it is not there, unless it was erased.
+        """
         places = {number: Place.of(number) for number, _ in found}
         if not places:
             return cls({}, {})
@@ -286,19 +289,27 @@ class _Said:
         rules = [place[:2] for place in places.values() if place.is_rule]
         with store.read() as connection:
             single = reservations.works_at(connection, works, seq)
+            ruled = reservations.rules_at(connection, rules, seq)
             others = set(works) - {(row.from_seq, row.ordinal) for row in single}
             rows: dict[int, Any] = {
                 by_place[row.from_seq, row.ordinal, is_rule]: row
                 for is_rule, some in (
                     (False, single),
                     (False, imported_works.works_at(connection, sorted(others), seq)),
-                    (True, reservations.rules_at(connection, rules, seq)),
+                    (True, ruled),
                 )
                 for row in some
             }
             ids = list(dict.fromkeys(row.reservation_id for row in rows.values()))
-            versions = reservations.versions_at(connection, ids, seq)
-        return cls(rows, {version.reservation_id: version for version in versions})
+            versions = {row.reservation_id: row for row in reservations.versions_at(connection, ids, seq)}
+            due = {place.seq for number, place in places.items() if number not in rows and place.seq <= seq}
+            due |= {row.from_seq for row in chain(single, ruled) if row.reservation_id not in versions}
+            # Asked last: whatever was erased while the rows were read is known to be by now.
+            if due and (missing := events.standing(connection, due)):
+                raise _damaged(
+                    f"a row that event {min(missing)} brought, or what it belongs to, is not there"
+                )
+        return cls(rows, versions)
 
     def about(self, question: Question, matches: Found) -> list[Statement]:
         """Return the statements of the rows that matched and still hold."""
@@ -314,15 +325,16 @@ class _Said:
         return said
 
 
+def _damaged(what: str) -> StorageError:
+    return StorageError(what, hint="The database is damaged: caveat log fsck says where.")
+
+
 def _statement(title: str, version: Row[Any], match: Match) -> Statement:
     try:
         says = {Use(use): Preference(value) for use, value in json.loads(version.preferences).items()}
         state = State(version.state)
     except (ValueError, AttributeError) as error:
-        raise StorageError(
-            f"what reservation {version.reservation_id} says cannot be read: {error}",
-            hint="The database is damaged: caveat log fsck says where.",
-        ) from error
+        raise _damaged(f"what reservation {version.reservation_id} says cannot be read: {error}") from error
     return Statement(
         preferences=says,
         match=match,

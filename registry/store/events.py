@@ -1,15 +1,15 @@
 """Events: what happened, in order and without gaps."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from registry.errors import StaleIndexError
 from registry.leaf import SALT_BYTES, Leaf, commit, format_leaf
 from registry.store import Transaction
-from registry.store.sql import table_of
+from registry.store.sql import portions, table_of
 from registry.tables import Event
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "leaves_between",
     "of_record",
     "require_between",
+    "standing",
 ]
 
 KEY_OPS = ("key", "revoke-key")
@@ -84,6 +85,19 @@ def require_between(connection: Connection, after: int, upto: int) -> None:
     count = connection.execute(counted).scalar_one()
     if count != upto - after:
         raise StaleIndexError(f"{upto - after} events were due after {after}, and {count} are there")
+
+
+def standing(connection: Connection, seqs: Collection[int]) -> set[int]:
+    """Return those of ``seqs`` of which every row must be there: not erased, and no part of an import.
+
+    An event that is not there itself is among them.
+    """
+    found = set(seqs)
+    for some in portions(sorted(seqs)):
+        gone = select(_EVENT.c.seq).where(_EVENT.c.seq.in_(some))
+        gone = gone.where(or_(_EVENT.c.erased_by.is_not(None), _EVENT.c.op == "part"))
+        found.difference_update(connection.execute(gone).scalars())
+    return found
 
 
 def leaves_between(connection: Connection, after: int, upto: int) -> list[bytes]:

@@ -1,6 +1,7 @@
 """The read model: it has caught up with the head before it answers, or it does not answer."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,6 +41,49 @@ def asking(phash: bytes | None = None, quality: int = 100, **hashes: bytes) -> Q
 
 def ask_one(lookup: Lookup, question: Question = HERE, as_of_seq: int | None = None) -> list[Statement]:
     return lookup.ask([question], as_of_seq).statements[0]
+
+
+class TestRowsThatAreNotThere:
+    """The index found them, so they were there once."""
+
+    LOST = (
+        "DELETE FROM work WHERE from_seq = 2",
+        "DELETE FROM url_rule WHERE from_seq = 2",
+        "DELETE FROM reservation_version WHERE from_seq = 2",
+        "UPDATE work SET to_seq = 2 WHERE from_seq = 2",
+        "UPDATE url_rule SET from_seq = 9 WHERE from_seq = 2",
+        "UPDATE reservation_version SET from_seq = 4 WHERE from_seq = 2",
+        "UPDATE reservation_version SET to_seq = 2 WHERE from_seq = 2",
+        "UPDATE work SET reservation_id = 'nobody' WHERE from_seq = 2",
+    )
+
+    @pytest.fixture
+    def lookup(self, store: Store, registrar: Registrar, caller: Any) -> Lookup:
+        """One that has taken in three reservations."""
+        for host in ("a", "b", "c"):
+            draft = of_url(f"https://{host}.example/1.jpg")
+            registrar.register(caller, replace(draft, rules=[url_rule("host", f"{host}.example")]))
+        lookup = Lookup(store)
+        assert lookup.catch_up() == 3
+        return lookup
+
+    @pytest.mark.parametrize("deed", LOST)
+    def test_they_are_an_error_and_no_answer(self, store: Store, lookup: Lookup, deed: str) -> None:
+        question = Question(url=canonicalize_url("https://b.example/1.jpg"))
+        assert len(ask_one(lookup, question)) == 2
+        with store.administer() as connection:
+            connection.execute(text(deed))
+        with pytest.raises(StorageError, match="event 2"):
+            lookup.ask([question])
+        assert ask_one(lookup, question, as_of_seq=1) == []
+        assert len(ask_one(lookup, Question(url=canonicalize_url("https://a.example/1.jpg")))) == 2
+
+    def test_unless_they_were_erased(self, registrar: Registrar, caller: Any, lookup: Lookup) -> None:
+        question = Question(url=canonicalize_url("https://b.example/1.jpg"))
+        (record,) = {one.record for one in ask_one(lookup, question)}
+        registrar.erase(caller, record, keep=False)
+        assert ask_one(lookup, question) == []
+        assert ask_one(lookup, question, as_of_seq=2) == []
 
 
 class TestCatchingUp:
