@@ -2,18 +2,21 @@
 
 An unreadable file is a value here, not an exception: one bad picture must not end a run, and must not
 vanish from it either. What a picture says itself is read from the same bytes, before they are decoded, and
-from the ``.xmp`` files beside it: ``name.xmp`` and ``name.jpg.xmp``.
+from the ``.xmp`` files beside it: ``name.xmp`` and ``name.jpg.xmp``. A picture in an archive is read where it
+lies (:mod:`registry.client.place`).
 """
 
 import errno
 import multiprocessing
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from registry.client.place import MAX_FILE_BYTES, Place, sized
 from registry.errors import PictureError
 from registry.fingerprint import Fingerprint, query_fingerprint, registered_fingerprint
 from registry.picture import decode_picture
@@ -35,9 +38,6 @@ PICTURE_SUFFIXES = frozenset(
 )
 """Names that trainers take for pictures. Some are not decoded here: such a file is set aside."""
 
-MAX_FILE_BYTES = 512 * 1024 * 1024
-"""Larger files are not read."""
-
 MAX_SIDECAR_BYTES = 16 * 1024 * 1024
 """Larger files beside a picture are not read."""
 
@@ -49,10 +49,15 @@ _FEW = 48
 class Hashed:
     """A file with its fingerprint, or with what was wrong; ``reading`` is what it says itself."""
 
-    path: Path
+    place: Place
     fingerprint: Fingerprint | None
     error: str = ""
     reading: Reading = Reading()  # noqa: RUF009 - frozen
+
+    @property
+    def path(self) -> Path:
+        """The file, or the archive in which it is."""
+        return self.place.path
 
 
 def default_workers() -> int:
@@ -61,69 +66,87 @@ def default_workers() -> int:
 
 
 def hash_files(
-    paths: Sequence[Path],
+    paths: Sequence[Path | Place],
     *,
     registered: bool = False,
     workers: int = 1,
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[Hashed]:
-    """Yield each file of ``paths`` hashed, in order; ``tick`` is called after each.
+    """Yield each file or part of one of ``paths`` hashed, in order; ``tick`` is called after each.
 
     ``registered`` makes the windows that are lodged, otherwise the forms that are asked about; only then
     the signals in the file are read.
     """
     work = _registered if registered else _queried
-    if workers == 1 or len(paths) <= _FEW:
-        for path in paths:
-            yield work(path)
+    places = [path if isinstance(path, Place) else Place(path) for path in paths]
+    if workers == 1 or len(places) <= _FEW:
+        for place in places:
+            yield work(place)
             tick()
         return
     # Spawned, because forking a process with threads is unsafe and not to be had everywhere.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for hashed in pool.map(work, paths, chunksize=4):
+        for hashed in pool.map(work, places, chunksize=4):
             yield hashed
             tick()
 
 
-def _registered(path: Path) -> Hashed:
-    return _hashed(path, registered=True)
+def _registered(place: Place) -> Hashed:
+    return _hashed(place, registered=True)
 
 
-def _queried(path: Path) -> Hashed:
-    return _hashed(path, registered=False)
+def _queried(place: Place) -> Hashed:
+    return _hashed(place, registered=False)
 
 
-def _hashed(path: Path, *, registered: bool) -> Hashed:
+def _hashed(place: Place, *, registered: bool) -> Hashed:
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            return Hashed(path, None, f"larger than {MAX_FILE_BYTES // 2**20} MiB")
-        data = path.read_bytes()
-        reading = Reading() if registered else said_by(path, data)
+        data = place.read()
+        reading = Reading() if registered else _said(place, data)
         picture = decode_picture(data, reduced=not registered)
     except OSError as error:
-        return Hashed(path, None, f"cannot be read: {error.strerror or error}")
+        if error.errno == errno.EFBIG:
+            return Hashed(place, None, str(error.strerror))
+        return Hashed(place, None, f"cannot be read: {error.strerror or error}")
     except PictureError as error:
-        return Hashed(path, None, error.message, reading)
+        return Hashed(place, None, error.message, reading)
     make = registered_fingerprint if registered else query_fingerprint
-    return Hashed(path, make(picture, data), reading=reading)
+    return Hashed(place, make(picture, data), reading=reading)
+
+
+def _said(place: Place, data: bytes) -> Reading:
+    if place.sidecars is None:
+        return said_by(place.path, data)
+    members = {f".xmp member {n}": partial(_member, one) for n, one in enumerate(place.sidecars, 1)}
+    return _with_sidecars(data, members)
 
 
 def said_by(path: Path, data: bytes) -> Reading:
     """Return what a picture and the files beside it say."""
+    # Where letters have no case the second name of each is the first again.
+    names = dict.fromkeys(f"{one}{suffix}" for one in (path.stem, path.name) for suffix in (".xmp", ".XMP"))
+    return _with_sidecars(data, {name: partial(_sidecar, path.with_name(name)) for name in names})
+
+
+def _with_sidecars(data: bytes, sidecars: Mapping[str, Callable[[], bytes | None]]) -> Reading:
     texts: list[bytes] = []
     faults: list[Fault] = []
-    # Where letters have no case the second name of each is the first again.
-    for name in dict.fromkeys(
-        f"{one}{suffix}" for one in (path.stem, path.name) for suffix in (".xmp", ".XMP")
-    ):
+    for name, read in sidecars.items():
         try:
-            text = _sidecar(path.with_name(name))
+            text = read()
         except OSError as error:
             message = f"{name}: {error.strerror or error}"
             faults.append(Fault("xmp", "xmp sidecar", Status.ERROR, message))
         else:
             texts += [] if text is None else [text]
     return joined([read_embedded(data, tuple(dict.fromkeys(texts))), Reading((), tuple(faults))])
+
+
+def _member(place: Place) -> bytes:
+    text = place.read(MAX_SIDECAR_BYTES)
+    if not text:
+        raise OSError(errno.EINVAL, "it is empty")
+    return text
 
 
 def _sidecar(path: Path) -> bytes | None:
@@ -143,5 +166,5 @@ def _sidecar(path: Path) -> bytes | None:
     if not text:
         raise OSError(errno.EINVAL, "it is empty")
     if len(text) > MAX_SIDECAR_BYTES:
-        raise OSError(errno.EFBIG, f"it is larger than {MAX_SIDECAR_BYTES // 2**20} MiB")
+        raise OSError(errno.EFBIG, f"it is larger than {sized(MAX_SIDECAR_BYTES)}")
     return text

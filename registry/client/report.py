@@ -196,11 +196,11 @@ def _left_out(summary: FilterSummary) -> str:
 
 
 def _thumbnail(verdict: Verdict) -> str:
-    path = verdict.sample.path
-    if path is None or verdict.fingerprint is None:
+    place = verdict.sample.picture
+    if place is None or verdict.fingerprint is None:
         return '<div class="none">no picture</div>'
     try:
-        image = Image.fromarray(decode_picture(path.read_bytes()).rgb)
+        image = Image.fromarray(decode_picture(place.read()).rgb)
     except (OSError, PictureError):
         return '<div class="none">no picture</div>'
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))

@@ -7,12 +7,12 @@ read, unless what could be read removes it: then it is removed, and the reason s
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from registry.client.formats import Sample
 from registry.client.http import Asked, Known
 from registry.client.pictures import Hashed, hash_files
+from registry.client.place import Place
 from registry.decision import Decision, decide
 from registry.errors import InputError
 from registry.fingerprint import Fingerprint
@@ -156,7 +156,7 @@ def judge(
     :class:`registry.errors.RegistryError` when a registry cannot be asked.
     """
     hashed = _hashed(samples, workers, tick)
-    faults = [_fault(sample, hashed.get(sample.path)) for sample in samples]
+    faults = [_fault(sample, hashed.get(sample.picture)) for sample in samples]
     asked: list[Asked] = []
     for sample, fault in zip(samples, faults, strict=True):
         if not fault:
@@ -183,9 +183,9 @@ def _questions(sample: Sample, fingerprint: Fingerprint | None) -> list[Asked]:
     return [first, *(Asked(url) for url in sample.urls[1:])]
 
 
-def _hashed(samples: Sequence[Sample], workers: int, tick: Callable[[], None]) -> dict[Path | None, Hashed]:
-    paths = [sample.path for sample in samples if sample.path is not None]
-    return {one.path: one for one in hash_files(paths, workers=workers, tick=tick)}
+def _hashed(samples: Sequence[Sample], workers: int, tick: Callable[[], None]) -> dict[Place | None, Hashed]:
+    places = [place for sample in samples if (place := sample.picture) is not None]
+    return {one.place: one for one in hash_files(places, workers=workers, tick=tick)}
 
 
 def _fault(sample: Sample, hashed: Hashed | None) -> str:
@@ -196,12 +196,12 @@ def _fault(sample: Sample, hashed: Hashed | None) -> str:
     return sample.fault
 
 
-def _fingerprint(sample: Sample, hashed: dict[Path | None, Hashed]) -> Fingerprint | None:
-    return None if sample.path is None else hashed[sample.path].fingerprint
+def _fingerprint(sample: Sample, hashed: dict[Place | None, Hashed]) -> Fingerprint | None:
+    return None if (place := sample.picture) is None else hashed[place].fingerprint
 
 
-def _reading(sample: Sample, hashed: dict[Path | None, Hashed]) -> Reading:
-    return Reading() if sample.path is None else hashed[sample.path].reading
+def _reading(sample: Sample, hashed: dict[Place | None, Hashed]) -> Reading:
+    return Reading() if (place := sample.picture) is None else hashed[place].reading
 
 
 def _verdict(sample: Sample, reading: Reading, known: Sequence[Known], rules: Rules) -> Verdict:

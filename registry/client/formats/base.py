@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from registry.client.place import Place
+
 __all__ = ["Format", "Plan", "Sample"]
 
 
@@ -13,14 +15,22 @@ class Sample:
     """One row or file of a dataset.
 
     ``key`` is its path below the source, with slashes, or its row number from 0; ``path`` the picture file,
-    ``urls`` every address that is given for it. ``fault`` says why it cannot be taken at all (an unreadable
-    caption, say).
+    or the archive in which the picture is, and ``place`` then where in it. ``urls`` is every address that is
+    given for it. ``fault`` says why it cannot be taken at all (an unreadable caption, say).
     """
 
     key: str
     path: Path | None = None
     urls: tuple[str, ...] = ()
     fault: str = ""
+    place: Place | None = None
+
+    @property
+    def picture(self) -> Place | None:
+        """Where the bytes of its picture are; None when it has none."""
+        if self.place is None and self.path is not None:
+            return Place(self.path)
+        return self.place
 
     @property
     def name(self) -> str:
@@ -36,11 +46,13 @@ class Plan:
 
     ``gone`` maps the key of each sample that does to the reason, those included that go because of others,
     and the files that only their rows name; ``left_out`` maps every file beside the samples that does not
-    come along, or not whole, to the reason (paths below the source).
+    come along, or not whole, to the reason (paths below the source). ``shards`` names the archives that are
+    left, for datasets that are made of them.
     """
 
     gone: Mapping[str, str]
     left_out: Mapping[str, str] = field(default_factory=dict)
+    shards: tuple[str, ...] = ()
 
 
 class Format(Protocol):
