@@ -99,6 +99,8 @@ def _roots(leaves: Sequence[bytes], sizes: Sequence[int]) -> Iterator[tuple[int,
     """Yield the RFC 6962 root of the first ``size`` leaves, for each size in ascending order."""
     stack: list[tuple[int, bytes]] = []
     wanted = set(sizes)
+    if 0 in wanted:
+        yield 0, hashlib.sha256().digest()
     for number, leaf in enumerate(leaves, 1):
         stack.append((1, hashlib.sha256(b"\0" + leaf).digest()))
         while len(stack) > 1 and stack[-1][0] == stack[-2][0]:

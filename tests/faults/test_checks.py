@@ -1,6 +1,7 @@
 """The checks of the fault suite see what is wrong: else a row of noughts would show nothing."""
 
 import base64
+import hashlib
 from contextlib import closing
 from pathlib import Path
 
@@ -102,6 +103,13 @@ def test_a_checkpoint_of_other_events_is_told(place: Place, ledger: Ledger) -> N
     outcome = Outcome()
     check_log(place, [f"log.example\n2\n{base64.b64encode(bytes(32)).decode()}\n\n— x"], outcome)
     assert len(outcome.other) == 1
+
+
+def test_a_checkpoint_of_no_events_is_that_of_every_log(place: Place, ledger: Ledger) -> None:
+    for root, kept in ((hashlib.sha256().digest(), True), (bytes(32), False)):
+        outcome = Outcome(injected=1)
+        check_log(place, [f"log.example\n0\n{base64.b64encode(root).decode()}\n\n— x"], outcome)
+        assert outcome.is_kept is kept
 
 
 @pytest.mark.parametrize(
