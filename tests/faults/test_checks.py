@@ -48,7 +48,7 @@ def test_nothing_is_wrong_where_nothing_was_done(place: Place, ledger: Ledger) -
     ("statement", "lost", "others"),
     [
         ("DELETE FROM work WHERE from_seq = 2", 1, 1),
-        ("DELETE FROM reservation_version WHERE from_seq = 2", 2, 1),
+        ("DELETE FROM reservation_version WHERE from_seq = 2", 1, 2),
         ("DELETE FROM event WHERE seq = 3; UPDATE head SET n = 2", 2, 2),
         ("UPDATE reservation_version SET state = 'withdrawn' WHERE from_seq = 1", 1, 1),
     ],
