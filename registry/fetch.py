@@ -11,11 +11,10 @@ leave out (``_REFUSED``).
 
 import ipaddress
 import socket
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from http.client import BadStatusLine, HTTPException
 from typing import Any
-from urllib.parse import urljoin
 
 import ada_url
 import urllib3
@@ -25,6 +24,7 @@ from urllib3.exceptions import HTTPError
 
 import registry
 from registry.errors import FetchError, InvalidUrlError, RefusedAddressError
+from registry.http_answer import Until, answer_class, decoded
 from registry.urls import canonicalize_url
 
 __all__ = ["SITE_SIGNALS", "USER_AGENT", "Fetched", "Fetcher", "Policy", "is_public"]
@@ -57,6 +57,7 @@ _AT_ONCE = 1 << 16
 class Policy:
     """What a call may cost: ``largest`` in bytes, decoded; seconds to connect, between two reads, in all.
 
+    All is each redirect, the headers and the body; only that the name is looked up takes its own time.
     ``private`` lets it reach addresses and ports that are not public: for an operator's own hosts.
     """
 
@@ -101,10 +102,11 @@ class Fetcher:
 
     policy: Policy
     resolve: Resolve = _resolve
+    _until: Until = field(default_factory=Until, init=False, repr=False)
     _manager: urllib3.PoolManager = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._manager = _manager(self.policy, self.resolve)
+        self._manager = _manager(self.policy, self.resolve, self._until)
 
     def close(self) -> None:
         """Close the connections."""
@@ -123,22 +125,22 @@ class Fetcher:
         return self._call("GET", url, body=False) if answer.status in (405, 501) else answer
 
     def _call(self, method: str, url: str, *, body: bool = True) -> Fetched:
-        end = time.monotonic() + self.policy.total_seconds
+        self._until.begin(self.policy.total_seconds)
         for _ in range(self.policy.redirects + 1):
-            answer = self._once(method, url := _called(url), end, body=body)
+            answer = self._once(method, url := _called(url), body=body)
             there = answer.header("location")
             if answer.status not in _REDIRECTS or not there:
                 return answer
-            url = urljoin(url, there)
+            url = _led_on(url, there)
         raise FetchError(f"{url}: more than {self.policy.redirects} redirects")
 
-    def _once(self, method: str, url: str, end: float, *, body: bool) -> Fetched:
+    def _once(self, method: str, url: str, *, body: bool) -> Fetched:
         try:
             response = self._manager.request(
                 method, url, redirect=False, preload_content=False, headers={"User-Agent": USER_AGENT}
             )
             try:
-                data, cut = self._body(response, url, end) if body else (b"", True)
+                data, cut = self._body(response) if body else (b"", True)
             except BaseException:
                 response.close()
                 raise
@@ -150,15 +152,24 @@ class Fetcher:
         headers = tuple((str(name), str(value)) for name, value in response.headers.items())
         return Fetched(url, response.status, headers, data, cut and body)
 
-    def _body(self, response: urllib3.BaseHTTPResponse, url: str, end: float) -> tuple[bytes, bool]:
-        data = bytearray()
-        while chunk := response.read1(_AT_ONCE):
-            data += chunk
-            if len(data) > self.policy.largest:
-                return bytes(data[: self.policy.largest]), True
-            if time.monotonic() > end:
-                raise FetchError(f"{url}: not all came within {self.policy.total_seconds:g} s")
-        return bytes(data), False
+    def _body(self, response: urllib3.BaseHTTPResponse) -> tuple[bytes, bool]:
+        largest = self.policy.largest
+        data = decoded(_chunks(response), response.headers.get("content-encoding", ""), largest)
+        return data[:largest], len(data) > largest
+
+
+def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    while chunk := response.read1(_AT_ONCE, decode_content=False):
+        yield chunk
+
+
+def _led_on(url: str, there: str) -> str:
+    """Return where a redirect leads, as browsers read it. Raises :class:`RefusedAddressError`."""
+    try:
+        # Headers come as Latin-1, whatever their bytes are.
+        return str(ada_url.join_url(url, there.encode("latin-1").decode("utf-8", "replace")))
+    except ValueError as error:
+        raise RefusedAddressError(f"{url}: leads on to {there[:200]!r}, which is no address") from error
 
 
 def _called(url: str) -> str:
@@ -170,16 +181,21 @@ def _called(url: str) -> str:
         raise RefusedAddressError(f"{url[:200]!r} is not called: not an address of the web") from error
 
 
-def _manager(policy: Policy, resolve: Resolve) -> urllib3.PoolManager:
+def _manager(policy: Policy, resolve: Resolve, until: Until) -> urllib3.PoolManager:
     """Return what keeps the connections; each is made to an address that was checked right before."""
+    answers = answer_class(until, policy.read_seconds)
 
     class Http(HTTPConnection):
+        response_class = answers
+
         def _new_conn(self) -> socket.socket:
-            return _connected(self, policy, resolve)
+            return _connected(self, policy, resolve, until)
 
     class Https(HTTPSConnection):
+        response_class = answers
+
         def _new_conn(self) -> socket.socket:
-            return _connected(self, policy, resolve)
+            return _connected(self, policy, resolve, until)
 
     class HttpPool(HTTPConnectionPool):
         ConnectionCls = Http
@@ -193,7 +209,7 @@ def _manager(policy: Policy, resolve: Resolve) -> urllib3.PoolManager:
     return manager
 
 
-def _connected(connection: HTTPConnection, policy: Policy, resolve: Resolve) -> socket.socket:
+def _connected(connection: HTTPConnection, policy: Policy, resolve: Resolve, until: Until) -> socket.socket:
     host, port = connection.host.strip("[]"), int(connection.port or connection.default_port)
     if not policy.private and port not in _PORTS:
         raise RefusedAddressError(f"{host}:{port} is not called: only the ports 80 and 443 are")
@@ -203,9 +219,10 @@ def _connected(connection: HTTPConnection, policy: Policy, resolve: Resolve) -> 
             raise RefusedAddressError(f"{host} is not called: {address[0]} is not a public address")
     fault: OSError = OSError(f"{host} has no address")
     for family, kind, protocol, _, address in answers:
+        seconds = until.left(policy.connect_seconds)
         reached = socket.socket(family, kind, protocol)
         try:
-            reached.settimeout(policy.connect_seconds)
+            reached.settimeout(seconds)
             reached.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             reached.connect(address)
         except OSError as error:
@@ -223,8 +240,17 @@ def is_public(address: str) -> bool:
     return parsed.is_global and not parsed.is_multicast and not refused
 
 
-def _plainly(error: Exception) -> str:
+def _plainly(error: BaseException) -> str:
     """Return what was wrong, in few words, of errors that wrap others."""
-    while error.__cause__ is not None and isinstance(error.__cause__, OSError):
-        error = error.__cause__
+    while (inner := _inner(error)) is not None:
+        error = inner
+    if isinstance(error, BadStatusLine) and not isinstance(error, ConnectionError):
+        return f"it is not HTTP: {str(error)[:40]!r}"
     return getattr(error, "strerror", None) or str(error).rpartition(": ")[2][:200] or type(error).__name__
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    """Return the error in an error: urllib3 has it as the cause, or as the last of what it was made of."""
+    if isinstance(error, HTTPError) and error.args and isinstance(error.args[-1], Exception):
+        return error.args[-1]
+    return error.__cause__ if isinstance(error.__cause__, OSError | HTTPException) else None

@@ -4,6 +4,7 @@ import gzip
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 from registry import fetch
 from registry.errors import FetchError, RefusedAddressError
 from registry.fetch import SITE_SIGNALS, Fetcher, is_public
+from registry.http_answer import decoded
 
 HERE = replace(SITE_SIGNALS, private=True, largest=10_000, read_seconds=1, total_seconds=2, redirects=2)
 
@@ -104,6 +106,134 @@ def test_a_body_is_cut_where_the_policy_ends(site, fetcher, path):
 def test_who_sends_drop_by_drop_is_not_waited_for(site, fetcher):
     with pytest.raises(FetchError, match="within 2 s"):
         fetcher.get(f"{site}/slow")
+
+
+def raw(write: Callable[[socket.socket], object]) -> Iterator[str]:
+    """Serve bytes that no server of a library would send: ``write`` has the connection to itself."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    connection.recv(65_536)
+                    write(connection)
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    listener.close()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+GZIP = OK + b"Content-Encoding: gzip\r\n\r\n"
+NOAI = b"X-Robots-Tag: noai\r\nContent-Length: 0\r\n\r\n"
+
+
+def forever(first: bytes, again: bytes, pause: float = 0.01) -> Callable[[socket.socket], None]:
+    def write(connection: socket.socket) -> None:
+        connection.sendall(first)
+        while True:
+            connection.sendall(again)
+            time.sleep(pause)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        forever(OK, b"X", 0.2),
+        forever(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        forever(CHUNKED, b"1\r\nx\r\n", 0.2),
+        forever(CHUNKED + b"1\r\nx\r\n0\r\n", b"X: y\r\n"),
+        forever(GZIP, gzip.compress(b"")),
+    ],
+    ids=["headers", "continue", "chunks", "trailers", "empty members of gzip"],
+)
+def test_what_never_ends_has_an_end(write):
+    fetcher = Fetcher(replace(HERE, total_seconds=0.7))
+    for url in raw(write):
+        began = time.monotonic()
+        with pytest.raises(FetchError, match=r"not all came within 0\.7 s"):
+            fetcher.get(url)
+        assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (OK + b"no header\r\n" + NOAI, "a header line that cannot be read"),
+        (OK + b"X-A : 1\r\n" + NOAI, "a header line that cannot be read"),
+        (OK + "X-Ä: 1\r\n".encode() + NOAI, "a header line that cannot be read"),
+        (OK + b"X-A: 1\r\n" * 101 + NOAI, "more than 100 headers"),
+        (OK + b"X-A: " + b"a" * 70_000 + b"\r\n" + NOAI, "when reading header line"),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK + NOAI, "an interim answer, 103"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "an interim answer, 101"),
+        (b"\x1b[31mwords\n", r"it is not HTTP: '\\x1b\[31mwords"),
+        (OK + b"Content-Length: 9\r\n\r\nwords", "5 bytes read, 4 more expected"),
+        (OK + b"Transfer-Encoding: gzip\r\n\r\nwords", "Transfer-Encoding 'gzip' is not read"),
+        (CHUNKED + b"zz\r\nwords", "IncompleteRead"),
+        (OK + b"Content-Encoding: br\r\n\r\nwords", "Content-Encoding 'br' is not read"),
+        (OK + b"Content-Encoding: gzip, gzip\r\n\r\nwords", "'gzip, gzip' is not read"),
+        (GZIP + b"words", "its gzip cannot be read"),
+        (GZIP + gzip.compress(b"words")[:-1], "its body ends in the midst"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\n\r\n", "leads on to .*no address"),
+        (b"HTTP/1.1 302 Found\r\nLocation: //[x]/\r\n\r\n", "leads on to .*no address"),
+        (b"", "closed connection without response"),
+    ],
+    ids=[
+        "no colon",
+        "blank before the colon",
+        "name beyond ASCII",
+        "too many headers",
+        "too long a header",
+        "interim answer",
+        "another protocol",
+        "no HTTP",
+        "body cut",
+        "unknown transfer coding",
+        "bad chunk",
+        "brotli",
+        "twice gzip",
+        "no gzip",
+        "gzip cut",
+        "redirect to half an address",
+        "redirect to no address",
+        "nothing",
+    ],
+)
+def test_an_answer_that_is_not_whole_is_none(answer, why):
+    for url in raw(lambda connection: connection.sendall(answer)):
+        with pytest.raises(FetchError, match=why):
+            Fetcher(HERE).get(url)
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip", "X-GZIP", "deflate"])
+@pytest.mark.parametrize("words", [b"", b"words", b"x" * 9_999, b"x" * 10_000, b"x" * 10_001])
+def test_bodies_are_decoded_and_cut(coding, words):
+    sent = {"identity": words, "deflate": zlib.compress(words)}.get(coding, gzip.compress(words))
+    half = len(sent) // 2
+    assert decoded([sent[:half], sent[half:]], coding, 10_000) == words
+    assert decoded([sent, b""], coding, 3) == words[:4]
+
+
+def test_gzip_may_have_several_members():
+    sent = gzip.compress(b"one ") + gzip.compress(b"") + gzip.compress(b"two")
+    assert decoded([bytes([byte]) for byte in sent], "gzip", 100) == b"one two"
+
+
+def test_a_redirect_may_have_letters_beyond_ascii():
+    seen = []
+
+    def write(connection: socket.socket) -> None:
+        seen.append(True)
+        first = "HTTP/1.1 302 Found\r\nLocation: /ü\r\nConnection: close\r\n\r\n".encode()
+        connection.sendall(first if len(seen) == 1 else OK + NOAI)
+
+    for url in raw(write):
+        assert Fetcher(HERE).get(url).url == f"{url}%C3%BC"
 
 
 def test_head_asks_for_no_body_and_get_stands_in_for_it(site, fetcher):
