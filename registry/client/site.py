@@ -5,7 +5,8 @@
    came, for the run only.
 2. Then each address is asked for its headers alone, unless robots.txt keeps this program out: then the site
    has said enough.
-3. One host is asked one thing at a time; hosts are asked side by side.
+3. One host is asked one thing at a time; hosts are asked side by side. One that gives no answer five times
+   in a row is not asked any more in this run, nor one for its other files whose robots.txt did not come.
 
 What gives no answer is a fault by name. Nothing here decides what follows.
 """
@@ -14,7 +15,6 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -24,7 +24,8 @@ from urllib.parse import urlsplit
 import ada_url
 
 from registry.client.formats.files import appearing
-from registry.errors import FetchError, InvalidUrlError
+from registry.client.side_by_side import side_by_side
+from registry.errors import FetchError, InvalidUrlError, RefusedAddressError
 from registry.fetch import Fetched, Fetcher
 from registry.preference import Status
 from registry.signals import Fault, Observation, Reading, SiteFile, joined, named_addresses, read_signals
@@ -42,6 +43,8 @@ _FILES = ("/robots.txt", "/.well-known/tdmrep.json", "/ai.txt")
 _MOST_LICENCES = 5
 _HOSTS_AT_ONCE = 16
 _FILES_AT_HAND = 128
+_MOST_SILENCES = 5
+_MOST_KEPT = 80_000_000
 _GONE = frozenset({404, 410})
 
 
@@ -55,9 +58,12 @@ class SiteCache:
     def load(self, url: str) -> SiteFile | None:
         """Return what was answered in the last day; None without, and for what cannot be read."""
         try:
-            head, _, data = self._place(url).read_bytes().partition(b"\n")
+            digest, _, kept = self._bytes(url).partition(b"\n")
+            if hashlib.sha256(kept).hexdigest().encode() != digest:
+                return None
+            head, _, data = kept.partition(b"\n")
             wire = json.loads(head)
-            if wire["asked"] != url or not 0 <= self.now() - wire["at"] < DAY or len(data) != wire["size"]:
+            if wire["asked"] != url or not 0 <= self.now() - wire["at"] < DAY:
                 return None
             return SiteFile(str(wire["url"]), int(wire["status"]), data, str(wire["content_type"]))
         except (OSError, ValueError, KeyError, TypeError):
@@ -71,13 +77,20 @@ class SiteCache:
             "url": answer.url,
             "status": answer.status,
             "content_type": answer.content_type,
-            "size": len(answer.data),
         }
+        kept = json.dumps(head).encode() + b"\n" + answer.data
         place = self._place(url)
         with suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
             with appearing(place) as [temporary]:
-                temporary.write_bytes(json.dumps(head).encode() + b"\n" + answer.data)
+                temporary.write_bytes(hashlib.sha256(kept).hexdigest().encode() + b"\n" + kept)
+
+    def _bytes(self, url: str) -> bytes:
+        """Return a file of ours; of what lies there in its stead, a device for example, nothing."""
+        place = self._place(url)
+        if not place.is_file() or place.stat().st_size > _MOST_KEPT:
+            return b""
+        return place.read_bytes()
 
     def _place(self, url: str) -> Path:
         return self.folder / hashlib.sha256(url.encode()).hexdigest()
@@ -93,6 +106,8 @@ class Sites:
     _file: Callable[[str], SiteFile] = field(init=False, repr=False)
     _locks: dict[str, threading.Lock] = field(default_factory=dict, repr=False)
     _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _silences: dict[str, int] = field(default_factory=dict, repr=False)
+    _stop: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def __post_init__(self) -> None:
         self._file = lru_cache(_FILES_AT_HAND)(self._fetched)
@@ -100,19 +115,18 @@ class Sites:
     def read(self, urls: Iterable[str], tick: Callable[[], None] = lambda: None) -> dict[str, Reading]:
         """Return what the sites of these addresses say of each; ``tick`` is called after each address.
 
-        What is no address, or gives no answer, has a fault.
+        What is no address, or gives no answer, has a fault. Whoever stops it does not wait for what is asked.
         """
         by_host: dict[str, list[str]] = {}
         for url in dict.fromkeys(urls):
-            by_host.setdefault(urlsplit(url).netloc.lower(), []).append(url)
-        pool = ThreadPoolExecutor(min(_HOSTS_AT_ONCE, len(by_host) or 1))
-        try:
-            found: dict[str, Reading] = {}
-            for part in pool.map(lambda some: self._in_turn(some, tick), by_host.values()):
-                found |= part
-            return found
-        finally:
-            pool.shutdown(cancel_futures=True)
+            by_host.setdefault(_host_of(url), []).append(url)
+        stop = self._stop = threading.Event()
+        found: dict[str, Reading] = {}
+        for part in side_by_side(
+            lambda some: self._in_turn(some, tick, stop), list(by_host.values()), _HOSTS_AT_ONCE, stop
+        ):
+            found |= part
+        return found
 
     def look(self, url: str) -> Reading:
         """Fetch an address itself, and return what it and its site say.
@@ -121,9 +135,13 @@ class Sites:
         """
         return self._reading(url, self.fetcher.get)
 
-    def _in_turn(self, urls: Sequence[str], tick: Callable[[], None]) -> dict[str, Reading]:
+    def _in_turn(
+        self, urls: Sequence[str], tick: Callable[[], None], stop: threading.Event
+    ) -> dict[str, Reading]:
         found = {}
         for url in urls:
+            if stop.is_set():
+                break
             found[url] = self._reading(url, self.fetcher.head)
             tick()
         return found
@@ -136,11 +154,27 @@ class Sites:
         if _keeps_out(seen):
             return self._said(seen)
         try:
-            answer = ask(url)
+            answer = self._answer(url, ask)
         except FetchError as error:
             return joined([self._said(seen), Reading(faults=(_fault(error.message),))])
         said = self._said(_with_answer(seen, answer))
         return joined([said, Reading(faults=_faults(answer)), self._beyond(url, answer)])
+
+    def _answer(self, url: str, ask: Callable[[str], Fetched]) -> Fetched:
+        """Ask, unless the host has given no answer too often. Raises :class:`FetchError`."""
+        host = _host_of(url)
+        silences = self._silences.get(host, 0)
+        if silences >= _MOST_SILENCES:
+            raise FetchError(f"{url} was not asked: {host} gave no answer {silences} times in a row")
+        try:
+            answer = ask(url)
+        except RefusedAddressError:
+            raise
+        except FetchError:
+            self._silences[host] = silences + 1
+            raise
+        self._silences[host] = 0
+        return answer
 
     def _beyond(self, url: str, answer: Fetched) -> Reading:
         """Return what the site says to which an address led on, if it is another one."""
@@ -159,13 +193,18 @@ class Sites:
         parts = urlsplit(ada_url.URL(url).href)
         root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         with self._lock_of(root):
-            return {path: self._file(root + path) for path in _FILES}
+            first, *others = _FILES
+            found = {first: self._file(root + first)}
+            if not found[first].status:
+                return found | {path: SiteFile(root + path, 0) for path in others}
+            return found | {path: self._file(root + path) for path in others}
 
     def _fetched(self, url: str) -> SiteFile:
         known = self.cache.load(url)
         if known is None:
             known = self._asked(url)
-            if _is_found(known) or robots_txt.absent(known.status):
+            kept = _is_found(known) or robots_txt.absent(known.status)
+            if kept and not self._stop.is_set():
                 self.cache.save(url, known)
         return known
 
@@ -180,6 +219,14 @@ class Sites:
     def _lock_of(self, origin: str) -> threading.Lock:
         with self._guard:
             return self._locks.setdefault(origin, threading.Lock())
+
+
+def _host_of(url: str) -> str:
+    """Return host and port; empty for what is no address."""
+    try:
+        return str(ada_url.URL(url).host)
+    except ValueError:
+        return ""
 
 
 def _keeps_out(seen: Observation) -> bool:
@@ -197,7 +244,7 @@ def _is_found(file: SiteFile) -> bool:
 
 
 def _with_answer(seen: Observation, answer: Fetched) -> Observation:
-    if answer.status >= 400:
+    if not 200 <= answer.status < 300:
         return seen
     if _is_html(answer):
         return replace(seen, headers=answer.headers, page=answer.data)
@@ -208,7 +255,7 @@ def _faults(answer: Fetched) -> tuple[Fault, ...]:
     """Return why an answer says nothing, or not all, of a work; one that is gone has nothing to say."""
     if answer.cut:
         return (_fault(f"{answer.url}: longer than {len(answer.data):,} bytes; not all was read"),)
-    if answer.status < 400 or answer.status in _GONE:
+    if 200 <= answer.status < 300 or answer.status in _GONE:
         return ()
     return (_fault(f"{answer.url} answered {answer.status}: what its headers would say is not known"),)
 

@@ -1,7 +1,13 @@
 """Sites are read politely: each file once, each address once, and silence is a fault."""
 
 import io
+import os
+import signal
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -186,6 +192,49 @@ def test_a_damaged_answer_is_asked_for_again(site, sites, clock, tmp_path, damag
     assert site.asked["GET", "/robots.txt"] == 2
 
 
+def test_no_bit_of_a_kept_answer_can_turn(site, sites, clock, tmp_path):
+    site.says("/robots.txt", b"User-agent: GPTBot\nDisallow: /\n")
+    url = f"{site.url}/a.jpg"
+    sites.read([url])
+    for path in (tmp_path / "sites").iterdir():
+        kept = path.read_bytes()
+        path.write_bytes(kept.replace(b"GPTBot", b"GPTCot").replace(b'"status": 404', b'"status": 410'))
+    assert said(opened(tmp_path, clock).read([url])[url]) is Preference.RESERVED
+    assert site.asked["GET", "/robots.txt"] == site.asked["GET", "/ai.txt"] == 2
+
+
+def _as_folders(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _as_devices(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def _as_links_to_nothing(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.with_name("nothing"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no devices to link to")
+@pytest.mark.parametrize("turn", [_as_folders, _as_devices, _as_links_to_nothing])
+def test_what_is_no_kept_answer_is_not_read(site, sites, clock, tmp_path, turn):
+    site.says("/robots.txt", b"User-agent: GPTBot\nDisallow: /\n")
+    url = f"{site.url}/a.jpg"
+    sites.read([url])
+    for path in (tmp_path / "sites").iterdir():
+        turn(path)
+    assert said(opened(tmp_path, clock).read([url])[url]) is Preference.RESERVED
+
+
+def test_a_disk_that_keeps_nothing_is_no_fault(site, clock, tmp_path):
+    (tmp_path / "sites").write_text("a file where the folder belongs")
+    url = f"{site.url}/a.jpg"
+    assert opened(tmp_path, clock).read([url])[url] == Reading(), "it answers 404 to all"
+
+
 def test_robots_txt_that_fails_is_a_disallow_and_a_fault_and_is_not_kept(site, sites, clock, tmp_path):
     url = f"{site.url}/a.jpg"
     site.says("/robots.txt", status=503)
@@ -202,7 +251,9 @@ def test_a_host_that_is_not_there_is_a_fault(sites, site):
     assert sites.read([url])[url].faults
 
 
-@pytest.mark.parametrize(("status", "silent"), [(404, True), (410, True), (403, False), (500, False)])
+@pytest.mark.parametrize(
+    ("status", "silent"), [(404, True), (410, True), (302, False), (403, False), (500, False)]
+)
 def test_an_address_that_refuses_is_a_fault_and_one_that_is_gone_is_silent(site, sites, status, silent):
     url = f"{site.url}/a.jpg"
     site.says("/a.jpg", status=status, X_Robots_Tag="noai")
@@ -213,9 +264,84 @@ def test_an_address_that_refuses_is_a_fault_and_one_that_is_gone_is_silent(site,
         assert f"answered {status}" in reading.faults[0].message
 
 
-def test_what_is_no_address_is_a_fault(sites):
-    reading = sites.read(["https://"])["https://"]
-    assert "cannot be asked" in reading.faults[0].message
+@pytest.mark.parametrize("url", ["https://", "http://[::1", "http://[x]/", "//", "http://a b/", "\x00"])
+def test_what_is_no_address_is_a_fault(sites, url):
+    [fault] = sites.read([url])[url].faults
+    assert "cannot be asked" in fault.message
+
+
+def dead_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_a_host_that_gives_no_answer_time_and_again_is_asked_no_more(site, sites):
+    """A slow host with thousands of addresses would otherwise hold up a run for days."""
+    dead = dead_address()
+    for number in range(8):
+        site.says(f"/{number}.jpg", status=301, Location=f"{dead}/")
+    readings = sites.read([f"{site.url}/{number}.jpg" for number in range(8)])
+    messages = [reading.faults[0].message for reading in readings.values()]
+    assert ["gave no answer 5 times in a row" in one for one in messages] == [False] * 5 + [True] * 3
+    assert sum(count for (method, _), count in site.asked.items() if method == "HEAD") == 5
+
+
+def test_an_answer_ends_a_silence(site, sites):
+    dead = dead_address()
+    for number in range(9):
+        site.says(f"/{number}.jpg", status=301, Location=f"{dead}/")
+    site.says("/4.jpg")
+    readings = sites.read([f"{site.url}/{number}.jpg" for number in range(9)])
+    assert not any("in a row" in fault.message for one in readings.values() for fault in one.faults)
+
+
+def test_a_host_that_is_not_there_is_called_once(sites):
+    calls: list[str] = []
+
+    def resolve(host: str, _port: int) -> list[Any]:
+        calls.append(host)
+        raise OSError("no such host")
+
+    silent = replace_fetcher(sites, resolve)
+    faults = silent.read(["http://absent.example/a.jpg"])["http://absent.example/a.jpg"].faults
+    assert len(calls) == 1
+    assert {fault.protocol for fault in faults} >= {"robots", "ai.txt", "tdmrep"}
+
+
+def replace_fetcher(sites: Sites, resolve: Any) -> Sites:
+    return Sites(Fetcher(HERE, resolve), sites.cache, sites.agents)
+
+
+STOPPED = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from registry.client.site import SiteCache, Sites
+from registry.fetch import SITE_SIGNALS, Fetcher
+from registry.signals.agents import Agents
+fetcher = Fetcher(replace(SITE_SIGNALS, private=True))
+sites = Sites(fetcher, SiteCache(Path(sys.argv[1]), lambda: 0.0), Agents.default())
+print("asking", flush=True)
+sites.read([f"http://127.0.0.{host}:{sys.argv[2]}/{n}.jpg" for host in range(1, 20) for n in range(50)])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is this machine's on Linux only")
+def test_who_stops_it_does_not_wait_for_slow_hosts(tmp_path):
+    with socket.create_server(("", 0)) as silent:  # connects, and never answers
+        port = str(silent.getsockname()[1])
+        command = [sys.executable, "-c", STOPPED, str(tmp_path / "sites"), port]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+            assert run.stdout is not None
+            run.stdout.readline()
+            connection, _ = silent.accept()
+            with connection:
+                began = time.monotonic()
+                run.send_signal(signal.SIGINT)
+                _, errors = run.communicate(timeout=20)
+                assert time.monotonic() - began < 3
+    assert b"KeyboardInterrupt" in errors
+    assert not list(tmp_path.glob("sites/*"))
 
 
 def test_the_site_to_which_an_address_leads_on_is_heard_too(site, other, sites):
