@@ -101,6 +101,12 @@ class DocumentedClient(FlaskClient):
         return response
 
 
+def pytest_configure() -> None:
+    """Let Ctrl-C be heard: a shell that starts the tests in the background has it ignored, here and below."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [

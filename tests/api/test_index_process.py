@@ -197,7 +197,10 @@ class TestBuildIndex:
             assert b"refused" in process.stderr.readline()
             time.sleep(0.1)
             process.send_signal(number)
-            assert process.wait(10) == 0
+            try:
+                assert process.wait(30) == 0
+            finally:
+                process.kill()  # or it would be waited for without an end
             assert process.stderr.read() == b""
 
     def test_without_a_folder_it_says_which_setting_names_one(self, database_url: str) -> None:
