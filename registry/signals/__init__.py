@@ -81,8 +81,7 @@ def _xmp(embedded: iptc.Embedded) -> Reading:
         return embedded.reading
     tdm = tdmrep.combine(embedded=tdmrep.read_xmp(embedded.tdm, embedded.raw))
     origin = Origin(licences.PROTOCOL, licences.VERSION, "xmp", embedded.raw, Speaker.EMBEDDED)
-    terms = (licences.read_licence(text, origin) for text in embedded.licences)
-    return joined([embedded.reading, tdm, *terms])
+    return joined([embedded.reading, tdm, licences.read_licences(embedded.licences, origin)])
 
 
 def _beside(reading: Reading) -> Reading:
@@ -101,9 +100,8 @@ def _page(seen: page.Page) -> Iterator[Reading]:
     yield directives.read_page(seen)
     yield Reading(faults=seen.faults)
     origin = Origin(licences.PROTOCOL, licences.VERSION, "page", seen.data, Speaker.HOST)
-    for address in seen.licences:
-        reading = licences.read_licence(address, origin)
-        yield replace(reading, statements=tuple(_inferred(one) for one in reading.statements))
+    reading = licences.read_licences(seen.licences, origin)
+    yield replace(reading, statements=tuple(_inferred(one) for one in reading.statements))
 
 
 def _inferred(one: Statement) -> Statement:

@@ -13,6 +13,7 @@ from registry.preference import Preference, Status, Use
 from registry.signals.containers import Found, Packet, find_packets
 from registry.signals.observation import Fault, Origin, Reading, joined, statement
 from registry.signals.parts import UnreadableError
+from registry.signals.xmltext import marks
 from registry.signals.xmp import (
     IPTC_EXT,
     PLUS,
@@ -28,6 +29,7 @@ from registry.statement import Quality, Speaker, Statement
 
 __all__ = [
     "CONSTRAINTS",
+    "MAX_MARKS",
     "PROTOCOL",
     "USES",
     "VERSION",
@@ -85,6 +87,9 @@ CONSTRAINTS = {
 
 _CODES = {str(code): code for code in DataMining}
 _WEB_STATEMENT = (RIGHTS, "WebStatement")
+MAX_MARKS = 400_000
+"""Tags and attributes in all XMP of one file that are read."""
+
 _MAX_TERMS = 4000
 _MAX_VALUES = 64
 
@@ -184,8 +189,13 @@ def _origin(carrier: str, raw: bytes) -> Origin:
 
 
 def _parsed(packets: tuple[Packet, ...]) -> tuple[Properties, tuple[Fault, ...]]:
-    every, faults = [], []
+    every, faults, left = [], [], MAX_MARKS
     for packet in packets:
+        left -= marks(packet.raw)
+        if left < 0:
+            said = f"{packet.place}: at most {MAX_MARKS} tags and attributes of XMP are read; there are more"
+            faults.append(Fault("xmp", "xmp", Status.ERROR, said))
+            break
         try:
             every.append(parse(packet.raw))
         except UnreadableError as error:

@@ -14,21 +14,24 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from registry.preference import Preference, Status, Use
-from registry.signals.observation import Fault, Origin, Reading, statement
+from registry.signals.observation import Fault, Origin, Reading, joined, statement
 from registry.statement import Quality, Statement
 
-__all__ = ["KINDS", "LARGEST", "PROTOCOL", "VERSION", "read_licence"]
+__all__ = ["KINDS", "LARGEST", "MAX_TEXTS", "PROTOCOL", "VERSION", "read_licence", "read_licences"]
 
 PROTOCOL = "licence"
 VERSION = "1"
 """The version of the tables below."""
 
 LARGEST = 262_144
-"""Characters of a text that are read; a longer one is a fault."""
+"""Characters of all texts of one carrier that are read; more are a fault."""
+
+MAX_TEXTS = 2_000
+"""Texts of one carrier that are read; more are a fault."""
 
 _TRAIN = (Use.TRAIN, Use.GENAI_TRAIN)
 KINDS = {
@@ -50,6 +53,16 @@ class _Found:
     kind: str
     terms: str
     words: str
+
+
+def read_licences(texts: Sequence[str], origin: Origin) -> Reading:
+    """Read every text of one carrier, equal ones once; all of them together are bounded."""
+    every = tuple(dict.fromkeys(texts))
+    size = sum(map(len, every))
+    if size > LARGEST or len(every) > MAX_TEXTS:
+        message = f"{len(every)} texts of {size} characters; at most {MAX_TEXTS} of {LARGEST} are read"
+        return Reading(faults=(Fault(origin.protocol, origin.carrier, Status.MALFORMED, message),))
+    return joined(read_licence(text, origin) for text in every)
 
 
 def read_licence(text: str, origin: Origin) -> Reading:

@@ -7,6 +7,7 @@ read is a :class:`Fault` by name, never silence; and it bounds its own time and 
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from registry.preference import Preference, Scope, Status, Use
 from registry.statement import Match, Quality, Signal, Speaker, Statement
@@ -87,11 +88,17 @@ def statement(
     terms: str = "",
 ) -> Statement:
     """Return what a signal says; natural language is never certain."""
-    digest = hashlib.sha256(origin.raw).hexdigest()
+    digest = _digest(origin.raw)
     words = _text(said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…")
     signal = Signal(origin.protocol, origin.version, origin.carrier, origin.speaker, quality, words, digest)
     match = Match(origin.protocol, certain=quality is not Quality.NATURAL_LANGUAGE)
     return Statement(dict(preferences), match, scope, terms=_text(terms), signal=signal)
+
+
+@lru_cache(maxsize=2)
+def _digest(raw: bytes) -> str:
+    """Return the SHA-256 of a carrier; one of many megabytes can make thousands of statements."""
+    return hashlib.sha256(raw).hexdigest()
 
 
 def _text(said: str) -> str:

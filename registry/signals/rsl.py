@@ -17,7 +17,7 @@ A document is found through robots.txt (``License:``), a ``Link`` header field, 
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from xml.etree.ElementTree import Element, ParseError
@@ -30,16 +30,34 @@ from registry.preference import Preference, Scope, Status, Use
 from registry.signals.observation import Fault, Origin, Reading, statement
 from registry.signals.page import RSL_TYPE
 from registry.signals.paths import PathPattern, path_of, path_pattern
+from registry.signals.xmltext import check_namespaces, marks
+from registry.signals.xmp import as_utf8
 from registry.statement import Quality, Statement
 from registry.urls import canonicalize_url
 
-__all__ = ["LARGEST", "NAMESPACE", "PROTOCOL", "USAGES", "VERSION", "header_links", "read"]
+__all__ = [
+    "LARGEST",
+    "MAX_DEPTH",
+    "MAX_MARKS",
+    "NAMESPACE",
+    "PROTOCOL",
+    "USAGES",
+    "VERSION",
+    "header_links",
+    "read",
+]
 
 PROTOCOL = "rsl"
 VERSION = "1.0"
 NAMESPACE = "https://rslstandard.org/rsl"
 LARGEST = 1_000_000
 """Bytes of a document that are read; a larger one is a fault."""
+
+MAX_MARKS = 80_000
+"""Tags and attributes of a document that are read."""
+
+MAX_DEPTH = 16
+"""Elements within each other that are read; none of this format is more than five deep."""
 
 _TRAIN = (Use.TRAIN, Use.GENAI_TRAIN)
 _AI = (*_TRAIN, Use.AI_INPUT, Use.AI_INDEX)
@@ -129,8 +147,12 @@ def _links(line: str) -> Iterator[str]:
     for match in _LINK.finditer(line):
         every = [(name.lower(), quoted or bare) for name, quoted, bare in _PARAMETER.findall(match[2])]
         values = dict(reversed(every))
-        if "license" in values.get("rel", "").lower().split() and values.get("type", "").lower() == RSL_TYPE:
+        if "license" in values.get("rel", "").lower().split() and _is_rsl(values.get("type", "")):
             yield match[1].strip()
+
+
+def _is_rsl(media_type: str) -> bool:
+    return media_type.partition(";")[0].strip().lower() == RSL_TYPE
 
 
 def _matching(contents: Iterable[_Content], url: str) -> list[_Content]:
@@ -143,8 +165,9 @@ def _matching(contents: Iterable[_Content], url: str) -> list[_Content]:
 def _statements(matching: list[_Content], document: _Document, origin: Origin) -> Iterator[Statement]:
     quality = Quality.EXACT if document.namespaced else Quality.MALFORMED
     found: dict[_Outcome, list[Use]] = {}
+    levels = _levels(matching)
     for use in Use:
-        outcome = _outcome(matching, use)
+        outcome = _outcome(levels, use)
         if outcome is not None:
             found.setdefault(outcome, []).append(use)
     for one, uses in found.items():
@@ -153,11 +176,19 @@ def _statements(matching: list[_Content], document: _Document, origin: Origin) -
         yield statement(origin, preferences, one.said, quality=quality, scope=one.scope, terms=one.terms)
 
 
-def _outcome(matching: list[_Content], use: Use) -> _Outcome | None:
+def _levels(matching: list[_Content]) -> dict[int, list[_Licence]]:
+    """Return the licences by the octets of their content's pattern, those of the narrowest first."""
+    levels: dict[int, list[_Licence]] = {}
+    for one in sorted(matching, key=lambda one: -one.pattern.octets):
+        if one.licences:
+            levels.setdefault(one.pattern.octets, []).extend(one.licences)
+    return levels
+
+
+def _outcome(levels: Mapping[int, list[_Licence]], use: Use) -> _Outcome | None:
     """Return what the narrowest contents that say anything about ``use`` say together."""
-    for octets in sorted({one.pattern.octets for one in matching}, reverse=True):
-        level = [one for one in matching if one.pattern.octets == octets]
-        outcome = _together([licence for one in level for licence in one.licences], use)
+    for octets, licences in levels.items():
+        outcome = _together(licences, use)
         if outcome is not None:
             return replace(outcome, scope=Scope.PREFIX if octets > 1 else Scope.HOST)
     return None
@@ -182,12 +213,17 @@ def _together(licences: list[_Licence], use: Use) -> _Outcome | None:
 @lru_cache(maxsize=64)
 def _parsed(data: bytes) -> _Document:
     """Parse a document. Raises :class:`InputError`, which says where it is wrong."""
+    text = as_utf8(data)
+    if marks(text) > MAX_MARKS:
+        raise InputError(f"{marks(text)} tags and attributes; at most {MAX_MARKS} are read")
+    check_namespaces(text)
     try:
-        root = fromstring(data, forbid_dtd=True)
+        root = fromstring(text, forbid_dtd=True)
     except DefusedXmlException as error:
         raise InputError("a document type or an entity is declared, which is refused") from error
     except (ParseError, ValueError, LookupError) as error:
         raise InputError(f"no XML: {error}") from error
+    _check_depth(root)
     space = f"{{{NAMESPACE}}}"
     elements = list(root.iter(f"{space}content"))
     namespaced = bool(elements) or root.tag == f"{space}rsl"
@@ -195,6 +231,15 @@ def _parsed(data: bytes) -> _Document:
         space = _space(root)
         elements = list(root.iter(f"{space}content"))
     return _Document(tuple(_content(one, space) for one in elements), namespaced)
+
+
+def _check_depth(root: Element) -> None:
+    """Raise :class:`InputError` for elements too deep: what is looked for within each would cost too much."""
+    level = [root]
+    for _ in range(MAX_DEPTH):
+        level = [child for one in level for child in one]
+    if level:
+        raise InputError(f"elements more than {MAX_DEPTH} deep")
 
 
 def _space(root: Element) -> str:
@@ -205,11 +250,16 @@ def _space(root: Element) -> str:
 
 
 def _content(element: Element, space: str) -> _Content:
+    if element.find(f".//{space}content") is not None:
+        raise InputError("a content within another")
     url = element.get("url")
     if url is None:
         raise InputError("a content without a url")
     host, path = _place(url.strip())
-    licences = (_licence(one, element, space) for one in element.iter(f"{space}license"))
+    within = [*element.iter(f"{space}license")]
+    # A server gives licences to what it is named for: that is a condition, also where none stands here.
+    within = within or ([element] if element.get("server", "").strip() else [])
+    licences = (_licence(one, element, space) for one in within)
     return _Content(host, path_pattern(path), tuple(licences))
 
 

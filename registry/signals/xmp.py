@@ -19,6 +19,7 @@ from defusedxml.ElementTree import DefusedXMLParser, ParseError
 from registry.preference import Status
 from registry.signals.containers import MAX_XMP
 from registry.signals.parts import UnreadableError
+from registry.signals.xmltext import check_namespaces
 
 __all__ = [
     "CC",
@@ -200,12 +201,13 @@ def parse(raw: bytes) -> Properties:
 
 
 def feed(text: bytes, make: Callable[[Callable[[], int]], Any]) -> None:
-    """Tell what is in ``text`` to what ``make`` returns, a target of ElementTree's XMLParser.
+    """Tell what is in ``text``, made by :func:`as_utf8`, to the target of an XMLParser that ``make`` returns.
 
     ``make`` is given a function that says at which byte of the text the parser is. Raises as :func:`parse`.
     """
     if len(text) > MAX_XMP:
         raise UnreadableError(f"at most {MAX_XMP} bytes of XMP are read; these are {len(text)}", Status.ERROR)
+    check_namespaces(text)
 
     def place() -> int:
         return int(parser.parser.CurrentByteIndex)

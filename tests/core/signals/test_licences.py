@@ -77,6 +77,23 @@ def test_a_long_text_costs_little_time(part):
     assert time.process_time() - began < 2
 
 
+@pytest.mark.parametrize(
+    ("texts", "faults"),
+    [
+        ([f"https://creativecommons.org/licenses/by/{at}.0/" for at in range(licences.MAX_TEXTS)], 0),
+        ([f"https://creativecommons.org/licenses/by/{at}.0/" for at in range(licences.MAX_TEXTS + 1)], 1),
+        (["cc-by"] * (licences.MAX_TEXTS + 1), 0),
+        (["a" * (licences.LARGEST - 5), "cc-by"], 0),
+        (["a" * (licences.LARGEST - 4), "cc-by"], 1),
+    ],
+    ids=["many", "too many", "many that are equal", "long", "too long together"],
+)
+def test_the_texts_of_a_carrier_are_bounded_together(texts, faults):
+    reading = licences.read_licences(texts, Origin("licence", "1", "xmp", b""))
+    assert [one.status for one in reading.faults] == [Status.MALFORMED] * faults
+    assert bool(reading.statements) is not bool(faults)
+
+
 TEXTS = st.sampled_from([case["text"] for case in VECTORS["licences"] + VECTORS["sentences"]])
 
 

@@ -254,3 +254,38 @@ def test_whatever_the_bytes_are_there_is_a_reading_that_can_be_written_down(data
         rfc8785.dumps(one.to_wire())
         assert decide([one], Use.GENAI_TRAIN).preference is not Preference.ALLOWED
     assert all(one.message.encode() for one in reading.faults)
+
+
+def bulky(inner, padding=0):
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/">'
+        f"{inner}</rdf:Description></rdf:RDF><!--{'x' * padding}--></x:xmpmeta>"
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        (
+            bulky(
+                "".join(
+                    f"<dc:rights>https://creativecommons.org/licenses/by/{at}.0/</dc:rights>"
+                    for at in range(1, 1000)
+                ),
+                15_000_000,
+            ),
+            "",
+        ),
+        (
+            bulky("<dc:rights>" + "</dc:rights><dc:rights>".join(map(str, range(2001))) + "</dc:rights>"),
+            "2001 texts",
+        ),
+        (bulky("<a/>" * 60_000) * 8, "at most 400000 tags and attributes"),
+    ],
+    ids=["many statements of a large packet", "many licences", "many packets of many elements"],
+)
+def test_a_hostile_file_costs_little_time(data, fault, timed):
+    with timed(4):
+        reading = read_embedded(data)
+    assert [fault in one.message for one in reading.faults] == [True] * bool(fault)

@@ -48,13 +48,53 @@ def test_a_document_that_is_too_large_is_a_fault(more, faults):
         + "all " * 200_000
         + "</permits></license></content></rsl>",
         "<rsl " + " ".join(f'a{at}=""' for at in range(70_000)) + "/>",
+        f'<rsl xmlns="{NAMESPACE}">' + '<content url="">' * 25_000 + "</content>" * 25_000 + "</rsl>",
+        f'<rsl xmlns="{NAMESPACE}"><content url="">'
+        + "<license>" * 39_000
+        + "</license>" * 39_000
+        + "</content></rsl>",
+        f'<rsl xmlns="{NAMESPACE}">'
+        + "".join(f'<content url="/{"*" * at}"/>' for at in range(900))
+        + '<content url="/"/>' * 25_000
+        + "</rsl>",
+        f'<rsl xmlns:a="{"u" * 500_000}" ' + " ".join(f'a:a{at}=""' for at in range(30_000)) + "/>",
     ],
-    ids=["deep", "many contents", "many tokens", "many attributes"],
+    ids=[
+        "deep",
+        "many contents",
+        "many tokens",
+        "many attributes",
+        "contents within contents",
+        "licences within licences",
+        "many lengths of patterns",
+        "a long namespace of many attributes",
+    ],
 )
 def test_a_document_costs_little_time(text):
     began = time.process_time()
     read(text[: rsl.LARGEST])
     assert time.process_time() - began < 4
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("<rsl>" + "<content url='/'>" * 2 + "</content>" * 2 + "</rsl>", "a content within another"),
+        ("<rsl>" + "<a>" * rsl.MAX_DEPTH + "</a>" * rsl.MAX_DEPTH + "</rsl>", "elements more than 16 deep"),
+        ("<rsl>" + "<a/>" * rsl.MAX_MARKS + "</rsl>", "80002 tags and attributes; at most 80000"),
+        ('<?xml version="1.0" encoding="cp500"?><rsl/>', "in the encoding cp500"),
+        (f"<rsl xmlns='{'u' * 1000}'/>", "a namespace of more than 1000 bytes"),
+    ],
+    ids=["contents within contents", "deep", "many", "EBCDIC", "a long namespace"],
+)
+def test_a_document_that_would_cost_too_much_is_a_fault(text, says):
+    (fault,) = read(text).faults
+    assert says in fault.message
+
+
+def test_a_document_in_utf_16_is_read():
+    text = document(("/", "", "all"))
+    assert values(read(text.encode("utf-16"))) == values(read(text))
 
 
 def test_a_long_link_field_costs_little_time():

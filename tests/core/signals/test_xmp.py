@@ -104,6 +104,22 @@ BROKEN = {
         "declares a document type",
     ),
     "encoding that nobody knows": ('<?xml version="1.0" encoding="nope"?><a/>', Status.MALFORMED, "nope"),
+    "EBCDIC": ('<?xml version="1.0" encoding="cp037"?><a/>', Status.ERROR, "in the encoding cp037"),
+    "long namespace": (
+        f"<a:b xmlns:a\n= 'u{'x' * 1000}'/>",
+        Status.ERROR,
+        "namespace of more than 1000 bytes",
+    ),
+    "long prefix": (
+        f'<a xmlns:{"x" * 1000}="u"/>',
+        Status.ERROR,
+        "namespace of more than 1000 bytes at byte 3",
+    ),
+    "many namespaces": (
+        "<a>" + '<b xmlns="u"/>' * 20_001 + "</a>",
+        Status.ERROR,
+        "more than 20000 namespaces",
+    ),
     "too deep": ("<a>" * 101 + "</a>" * 101, Status.ERROR, "at most 500000 elements of XMP, 100 deep"),
     "too many": ("<a>" + "<b/>" * 500_000 + "</a>", Status.ERROR, "at most 500000 elements"),
     "too long": (packet("<dc:title>" + "a" * 2**24 + "</dc:title>"), Status.ERROR, "at most 16777216 bytes"),
