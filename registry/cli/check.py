@@ -78,7 +78,9 @@ def _samples(targets: Sequence[str]) -> list[Sample]:
     samples: list[Sample] = []
     for target in targets:
         path = Path(target)
-        if path.is_dir():
+        if target.lower().startswith(("http://", "https://")):
+            samples.append(Sample(target, urls=(target,)))
+        elif path.is_dir():
             samples += [Sample(picture.as_posix(), picture) for picture in pictures_below(path)]
         elif path.is_file():
             samples.append(Sample(target, path))

@@ -141,13 +141,15 @@ def _bytes(text: str) -> bytes:
 
 
 def refuse_in_the_way(paths: Sequence[Path], *, replace: bool) -> None:
-    """Raise :class:`InputError` for a file that would be written over, and for a folder of that name."""
+    """Raise :class:`InputError` for a file that would be written over, and for what is no file at all."""
     doubled = next((path for place, path in enumerate(paths) if path in paths[:place]), None)
     if doubled is not None:
         raise InputError(f"{doubled} would be written twice", hint="Give names that differ.")
     for path in paths:
         if path.is_dir():
             raise InputError(f"{path} is a folder, and a file is to be written there")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is no file, and none is put in its place", hint="Name another place.")
         if path.exists() and not replace:
             raise InputError(
                 f"{path} is there already", hint="Say --replace to write over it, or name another place."

@@ -79,6 +79,9 @@ def put_into(
         except InputError as error:
             failed[source] = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
             continue
+        except OSError as error:
+            failed[source] = f"cannot be read: {error.strerror or error}"
+            continue
         write_all({copy: data}, replace=target.replace)
         done.append(copy)
     _tell(written, chosen, target, done, failed)

@@ -26,7 +26,7 @@ from registry.client.pictures import MAX_FILE_BYTES, said_by
 from registry.client.site import Sites
 from registry.decision import Decision, decide
 from registry.errors import InputError
-from registry.preference import Action, Mode, Preference, Use
+from registry.preference import Action, Mode, Preference, Status, Use
 from registry.signals import Fault, Reading
 from registry.statement import Signal, Statement
 
@@ -104,6 +104,8 @@ def read(ctx: click.Context, targets: tuple[str, ...], use: str, mode: str, outp
     Exits with 1 when something is reserved, with 2 when something could not be read.
     """
     found = []
+    for target in targets:
+        _require_something(target)
     with open_sites(_LARGEST) as sites, progress_bar("reading", len(targets)) as bar:
         for target in targets:
             for name, reading in _readings(target, sites):
@@ -138,21 +140,39 @@ def update(file: Path) -> None:
 
 def _readings(target: str, sites: Sites) -> Iterator[tuple[str, Reading]]:
     path = Path(target)
-    if target.lower().startswith(("http://", "https://")):
+    if _is_url(target):
         yield target, sites.look(target)
     elif path.is_dir():
         for picture in pictures_below(path):
             yield picture.as_posix(), _embedded(picture)
-    elif path.is_file():
-        yield target, _embedded(path)
     else:
-        raise InputError(f"{target}: neither a file, a folder nor a URL")
+        yield target, _embedded(path)
+
+
+def _require_something(target: str) -> None:
+    """Raise :class:`InputError` for what is not there, before anything is asked."""
+    path = Path(target)
+    if not (_is_url(target) or path.is_dir() or path.is_file()):
+        raise InputError(f"{target[:200]}: neither a file, a folder nor a URL")
+
+
+def _is_url(target: str) -> bool:
+    return target.lower().startswith(("http://", "https://"))
 
 
 def _embedded(path: Path) -> Reading:
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise InputError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB")
-    return said_by(path, path.read_bytes())
+    """Return what a file says; one that cannot be read is a fault, and ends nothing."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            return _unreadable(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
+        data = path.read_bytes()
+    except OSError as error:
+        return _unreadable(f"cannot be read: {error.strerror or error}")
+    return said_by(path, data)
+
+
+def _unreadable(message: str) -> Reading:
+    return Reading(faults=(Fault("file", "file", Status.ERROR, message),))
 
 
 def _show(one: _Read) -> None:

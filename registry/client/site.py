@@ -106,6 +106,7 @@ class Sites:
     _file: Callable[[str], SiteFile] = field(init=False, repr=False)
     _locks: dict[str, threading.Lock] = field(default_factory=dict, repr=False)
     _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _whys: dict[str, str] = field(default_factory=dict, repr=False)
     _silences: dict[str, int] = field(default_factory=dict, repr=False)
     _stop: threading.Event = field(default_factory=threading.Event, repr=False)
 
@@ -152,13 +153,19 @@ class Sites:
         except InvalidUrlError as error:
             return Reading(faults=(_fault(f"{url[:200]!r} cannot be asked: {error.message}"),))
         if _keeps_out(seen):
-            return self._said(seen)
+            return joined([self._unanswered(seen), self._said(seen)])
         try:
             answer = self._answer(url, ask)
         except FetchError as error:
             return joined([self._said(seen), Reading(faults=(_fault(error.message),))])
         said = self._said(_with_answer(seen, answer))
         return joined([said, Reading(faults=_faults(answer)), self._beyond(url, answer)])
+
+    def _unanswered(self, seen: Observation) -> Reading:
+        """Return why robots.txt gave no answer, which its reader cannot know."""
+        robots = seen.site["/robots.txt"]
+        why = "" if robots.status else self._whys.get(robots.url, "")
+        return Reading(faults=(Fault("http", "robots.txt", Status.ERROR, why),)) if why else Reading()
 
     def _answer(self, url: str, ask: Callable[[str], Fetched]) -> Fetched:
         """Ask, unless the host has given no answer too often. Raises :class:`FetchError`."""
@@ -211,7 +218,8 @@ class Sites:
     def _asked(self, url: str) -> SiteFile:
         try:
             answer = self.fetcher.get(url)
-        except FetchError:
+        except FetchError as error:
+            self._whys[url] = error.message
             return SiteFile(url, 0)
         kind = answer.header("content-type").partition(";")[0].strip().lower()
         return SiteFile(answer.url, answer.status, answer.data, kind)

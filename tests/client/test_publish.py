@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -326,6 +327,24 @@ def test_a_picture_that_cannot_carry_it_is_told_and_left_out(
     assert done.code == 3
     assert "nothing was written" in done.err
     assert not (tmp_path / "none").exists()
+
+
+def test_a_picture_that_cannot_be_read_is_told_and_left_out(
+    publish: Callable[..., Ran], gallery: Path, tmp_path: Path
+) -> None:
+    (gallery / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    done = publish("xmp", gallery, "--out", "o")
+    assert done.code == 2
+    assert f"not written: {gallery / 'gone.jpg'}: cannot be read: No such file" in done.err
+    assert (tmp_path / "o/deep/a.jpg").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such pipes")
+def test_what_is_no_file_is_not_replaced(publish: Callable[..., Ran], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = publish("robots", "--out", "pipe", "--replace")
+    assert (done.code, (tmp_path / "pipe").is_fifo()) == (3, True)
+    assert "is no file, and none is put in its place" in done.err
 
 
 def test_originals_and_copies_that_are_there_stay(

@@ -90,6 +90,27 @@ def test_what_is_broken_is_not_called_silent(run, picture):
     assert "Nobody" not in result.output
 
 
+def test_a_file_that_cannot_be_read_ends_nothing(run, picture, tmp_path):
+    picture("set.jpg", PACKET)
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    done = run("signals", tmp_path, "--output", "json")
+    assert done.exit_code == 2
+    broken, read = told(done)
+    assert (broken["preference"], read["preference"]) == (None, "reserved")
+    assert broken["faults"][0] == {
+        "protocol": "file",
+        "carrier": "file",
+        "status": "error",
+        "message": "cannot be read: No such file or directory",
+    }
+
+
+def test_what_is_not_there_is_told_before_anything_is_read(run, picture):
+    done = run("signals", picture("a.jpg"), "nowhere.jpg")
+    assert isinstance(done.exception, InputError)
+    assert done.stdout == ""
+
+
 def test_an_address_is_read_with_its_site(run, site):
     site.says("/robots.txt", b"User-agent: *\nAllow: /\nContent-Signal: search=yes\n")
     site.says("/a.jpg", b"not a picture", X_Robots_Tag="max-snippet: 5, NoAI")
@@ -186,6 +207,12 @@ def test_filter_asks_sites_only_when_told_to(run, site, table, fake):
     assert wire["site_signals"] is True
     assert table.with_name("two.csv").read_text() == f"url\n{site.url}/free.jpg\n"
     assert "Sites" in (table.with_name("two.csv.caveat") / "report.html").read_text()
+
+
+def test_check_takes_an_address_longer_than_a_file_name(run, fake):
+    done = run("check", f"https://ada.example/{'a' * 5000}", "--registry", fake().url, "--output", "json")
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    assert told(done)[0]["status"] == "ok"
 
 
 def test_check_asks_sites_when_told_to(run, site, fake):

@@ -305,6 +305,10 @@ def test_a_host_that_is_not_there_is_called_once(sites):
     silent = replace_fetcher(sites, resolve)
     faults = silent.read(["http://absent.example/a.jpg"])["http://absent.example/a.jpg"].faults
     assert len(calls) == 1
+    assert (faults[0].carrier, faults[0].message) == (
+        "robots.txt",
+        "http://absent.example/robots.txt: no answer (no such host)",
+    )
     assert {fault.protocol for fault in faults} >= {"robots", "ai.txt", "tdmrep"}
 
 
