@@ -17,7 +17,19 @@ from dataclasses import replace
 import ada_url
 
 from registry.preference import Status
-from registry.signals import ai_txt, aipref, c2pa, directives, iptc, licences, page, robots, rsl, tdmrep
+from registry.signals import (
+    ai_txt,
+    aipref,
+    c2pa,
+    content_signal,
+    directives,
+    iptc,
+    licences,
+    page,
+    robots,
+    rsl,
+    tdmrep,
+)
 from registry.signals.agents import Agents
 from registry.signals.observation import Fault, Observation, Origin, Reading, SiteFile, joined, statement
 from registry.statement import Quality, Speaker, Statement
@@ -55,6 +67,7 @@ def read_signals(observation: Observation, agents: Agents | None = None) -> Read
         [
             inside,
             aipref.read_headers(observation.headers),
+            content_signal.read_headers(observation.headers),
             directives.read_headers(observation.headers),
             *_page(seen),
             _tdmrep(observation, seen),

@@ -7,7 +7,8 @@
    tdm) reserves every use but those which another label of the same value permits. A legacy ``y`` is not
    widened: it says ``unknown``, save for ``train-genai``, whose meaning has not changed.
 4. What breaks the syntax or the type says ``unknown`` by the drafts. It is recorded so, and what in it
-   plainly says no reserves (quality ``malformed``): an opt-out is not lost to a comma.
+   plainly says no reserves (quality ``malformed``): an opt-out is not lost to a comma. Nor to a semicolon,
+   which makes a parameter of a label, or to the other order of its words (``ai-train``): these reserve too.
 
     Content-Usage: train-ai=n, search=y    →    genai-train reserved, search allowed
 """
@@ -54,11 +55,17 @@ LEGACY = {
 
 _USES = CURRENT | {label: uses for label, (_, uses) in LEGACY.items()}
 _PERMITTING = frozenset(CURRENT) | {"train-genai"}
+_MISNAMED = {"ai-train": (Use.TRAIN, Use.GENAI_TRAIN), "ai-input": (Use.AI_INPUT, Use.AI_INDEX)}
+"""Label of Content-Signal → what its no reserves: the two headers are taken for each other."""
+_SALVAGED = _USES | _MISNAMED
+_NEGATIVE = r"n|\?0|0(?![\w.])|false|disallow|den(?:y|ied)"
 # Every repetition ends at a character that it cannot contain, so the time is linear in the text.
+_LABEL = "|".join(sorted(_SALVAGED, key=len, reverse=True))
 _NO = re.compile(
-    rf"(?:^|[,\s])({'|'.join(sorted(_USES, key=len, reverse=True))})\s*=\s*(?:n|\"n|\?0)",
+    rf"(?:^|[^\w.-])({_LABEL})[\"']?\s*[=:]\s*[\"']?(?:{_NEGATIVE})",
     re.IGNORECASE | re.ASCII,
 )
+_NEGATIVE_WORD = re.compile(_NEGATIVE, re.IGNORECASE | re.ASCII)
 
 
 def read_headers(headers: Iterable[tuple[str, str]]) -> Reading:
@@ -85,7 +92,9 @@ def read_value(value: str, origin: Origin, *, scope: Scope = Scope.WORK) -> Read
         members = http_sf.parse(text.encode("utf-8", "surrogatepass"), tltype="dictionary")
     except http_sf.StructuredFieldError:
         return Reading(tuple(_salvaged(text, origin, scope)))
-    return Reading(tuple(_statements(cast(Mapping[str, Any], members), origin, scope)))
+    known = cast(Mapping[str, Any], members)
+    beside = [label for label in _noes(text) if label not in known or label in _MISNAMED]
+    return Reading((*_statements(known, origin, scope), *_reserving(beside, text, origin, scope)))
 
 
 def _statements(members: Mapping[str, Any], origin: Origin, scope: Scope) -> Iterator[Statement]:
@@ -121,8 +130,9 @@ def _word(value: object) -> str:
     """Return ``y`` or ``n`` for these tokens, ``no`` for what means no by mistake, else nothing."""
     if isinstance(value, http_sf.Token) and str(value) in ("y", "n"):
         return str(value)
-    negative = value is False or (isinstance(value, str | http_sf.Token) and str(value)[:1].lower() == "n")
-    return "no" if negative else ""
+    if isinstance(value, str | http_sf.Token):
+        return "no" if _NEGATIVE_WORD.match(str(value)) else ""
+    return "no" if value is False or (type(value) is int and value == 0) else ""
 
 
 def _of(label: str, origin: Origin) -> Origin:
@@ -133,6 +143,15 @@ def _of(label: str, origin: Origin) -> Origin:
 
 def _salvaged(text: str, origin: Origin, scope: Scope) -> Iterator[Statement]:
     yield statement(origin, dict.fromkeys(Use, _UNKNOWN), text, quality=Quality.MALFORMED, scope=scope)
-    for label in sorted({match[1].lower() for match in _NO.finditer(text)}):
-        reserved = dict.fromkeys(_USES[label], _RESERVED)
+    yield from _reserving(_noes(text), text, origin, scope)
+
+
+def _noes(text: str) -> list[str]:
+    """Return the labels to which a text plainly says no, however it is written."""
+    return sorted({match[1].lower() for match in _NO.finditer(text.replace("_", "-"))})
+
+
+def _reserving(labels: Iterable[str], text: str, origin: Origin, scope: Scope) -> Iterator[Statement]:
+    for label in labels:
+        reserved = dict.fromkeys(_SALVAGED[label], _RESERVED)
         yield statement(_of(label, origin), reserved, text, quality=Quality.MALFORMED, scope=scope)

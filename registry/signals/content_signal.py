@@ -2,18 +2,22 @@
 
 1. ``yes`` and ``no``, without case. A signal that is absent neither grants nor restricts.
 2. Keys that are not in ``SIGNALS`` say nothing. Of one key that stands twice the stricter value counts.
-3. A value that is neither says ``unknown`` and is recorded as malformed.
+3. A value that is neither says ``unknown``, or reserves if it plainly means no (``n``, ``false``); both are
+   recorded as malformed.
 4. What is not a list of ``key=value`` with commas between is read word by word; of that only what restricts
    counts, as malformed. There is no form with a path: one that has a path is held to be about everything.
+5. A header field of that name is in no specification, though a large network sends it: it may restrict, and
+   permits nothing. So may the labels of Content-Usage that stand here by mistake.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 
 from registry.preference import Preference, Scope, Status, Use
-from registry.signals.observation import Fault, Origin, Reading, statement
-from registry.statement import Quality
+from registry.signals.observation import Fault, Origin, Reading, restricting, statement
+from registry.statement import Quality, Speaker
 
-__all__ = ["LARGEST", "PROTOCOL", "SIGNALS", "VERSION", "read_value"]
+__all__ = ["LARGEST", "PROTOCOL", "SIGNALS", "VERSION", "read_headers", "read_value"]
 
 PROTOCOL = "content-signal"
 VERSION = "2025-09-24"
@@ -27,7 +31,19 @@ SIGNALS = {
 }
 """Signal → what its ``yes`` allows and its ``no`` reserves."""
 
+_MISNAMED = {"train-ai": (Use.GENAI_TRAIN,), "train-genai": (Use.GENAI_TRAIN,), "ai-use": SIGNALS["ai-input"]}
+"""Label of Content-Usage → what its no reserves."""
+_KEYS = SIGNALS | _MISNAMED
+_NO = re.compile(r"n|0$|\?0|false|off|disallow|den(?:y|ied)")
+_BETWEEN = re.compile(r"[\s,;|&\"']+")
 _VALUES = {"yes": Preference.ALLOWED, "no": Preference.RESERVED}
+
+
+def read_headers(headers: Iterable[tuple[str, str]]) -> Reading:
+    """Read what restricts in every ``Content-Signal`` among the header fields of one answer."""
+    value = ", ".join(value for name, value in headers if name.lower() == "content-signal")
+    origin = Origin(PROTOCOL, VERSION, "header", value.encode("utf-8", "surrogatepass"), Speaker.HOST)
+    return restricting(read_value(value, origin, scope=Scope.WORK))
 
 
 def read_value(value: str, origin: Origin, *, scope: Scope = Scope.HOST) -> Reading:
@@ -52,12 +68,18 @@ def read_value(value: str, origin: Origin, *, scope: Scope = Scope.HOST) -> Read
 
 def _is_plain(member: str) -> bool:
     key, sign, value = (part.strip() for part in member.partition("="))
-    return bool(sign and key and value) and not any(mark.isspace() or mark == "=" for mark in key + value)
+    return bool(sign and key and value) and not any(
+        mark.isspace() or mark in "=:._\"'" for mark in key + value
+    )
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:
-    words = text.replace(",", " ").replace(";", " ").replace("=", " = ").split()
-    return ((words[at - 1], words[at + 1]) for at in range(1, len(words) - 1) if words[at] == "=")
+    words = _BETWEEN.sub(" ", text).replace("=", " = ").replace(":", " = ").split()
+    return (
+        (words[at - 1].replace("_", "-"), words[at + 1].rstrip("."))
+        for at in range(1, len(words) - 1)
+        if words[at] == "="
+    )
 
 
 def _sorted(pairs: Iterator[tuple[str, str]]) -> tuple[dict[Use, Preference], dict[Use, Preference]]:
@@ -65,8 +87,11 @@ def _sorted(pairs: Iterator[tuple[str, str]]) -> tuple[dict[Use, Preference], di
     found, odd = dict[Use, Preference](), dict[Use, Preference]()
     for key, value in pairs:
         preference = _VALUES.get(value, Preference.UNKNOWN)
-        for use in SIGNALS.get(key, ()):
-            into = odd if preference is Preference.UNKNOWN else found
+        exact = preference is not Preference.UNKNOWN and key in SIGNALS
+        if not exact:
+            preference = Preference.RESERVED if _NO.match(value) else Preference.UNKNOWN
+        for use in _KEYS.get(key, ()):
+            into = found if exact else odd
             into[use] = _stricter(into, use, preference)
     return found, odd
 

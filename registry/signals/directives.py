@@ -10,7 +10,8 @@ has a specification beyond its announcement. The rest are the search engines' ow
 2. Only what is said to all (nobody named, or ``*``) or to ``caveat`` concerns us.
 3. ``AI`` reserves training and every other use by AI. ``SEARCH`` keeps search engines away: it reserves
    search, and is a hint (quality ``hint``) for all other uses, which counts in strict mode only.
-4. Words of ``AI`` that stand in a member without a comma between them are read too, as ``malformed``.
+4. ``TRAINING`` reserves training.
+5. Words of ``AI`` that stand in a member without a comma between them are read too, as ``malformed``.
 
     X-Robots-Tag: max-snippet: 5, NoAI, otherbot: noindex    →    every use by AI is reserved
 """
@@ -23,7 +24,7 @@ from registry.signals.observation import Fault, Origin, Reading, statement
 from registry.signals.page import Page
 from registry.statement import Quality, Speaker, Statement
 
-__all__ = ["AI", "LARGEST", "PROTOCOL", "SEARCH", "VERSION", "read_headers", "read_page"]
+__all__ = ["AI", "LARGEST", "PROTOCOL", "SEARCH", "TRAINING", "VERSION", "read_headers", "read_page"]
 
 PROTOCOL = "directives"
 VERSION = "2022-11-11"
@@ -33,14 +34,19 @@ LARGEST = 65536
 """Characters of all lines of one carrier that are read; more are a fault."""
 
 AI = frozenset({"noai", "noimageai", "noml"})
+TRAINING = frozenset({"disallowaitraining"})
+"""Words of draft-canel-robots-ai-control, which speaks of training alone."""
 SEARCH = frozenset({"noindex", "none", "noimageindex"})
 
-_AI_USES = (Use.TRAIN, Use.GENAI_TRAIN, Use.AI_INPUT, Use.AI_INDEX)
+_TRAIN = (Use.TRAIN, Use.GENAI_TRAIN)
+_AI_USES = (*_TRAIN, Use.AI_INPUT, Use.AI_INDEX)
 _OTHERS = tuple(use for use in Use if use is not Use.SEARCH)
 _VALUED = frozenset({"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"})
 _OURS = frozenset({"", "*", "caveat"})
+_NO_AGENT = frozenset({"robots", "all", "index", "follow", "nofollow", "noarchive", "nosnippet", "nocache"})
+"""Other directives, and the name of the page's element: what stands after them is said to everybody."""
 _AGENT = re.compile(r"\*|[a-z0-9_.-]+")
-_BETWEEN = re.compile(r"[\s;|]+")
+_BETWEEN = re.compile(r"[^\w-]+")
 
 
 def read_headers(headers: Iterable[tuple[str, str]]) -> Reading:
@@ -64,7 +70,7 @@ def _read(lines: list[str], carrier: str, raw: bytes) -> Reading:
 
 
 def _statements(members: list[str], origin: Origin) -> Iterator[Statement]:
-    ai, search = _distinct(members, AI), _distinct(members, SEARCH)
+    ai, training, search = (_distinct(members, known) for known in (AI, TRAINING, SEARCH))
     reserved = Preference.RESERVED
     salvaged = _distinct((word for one in members for word in _BETWEEN.split(one)), AI)
     if ai:
@@ -72,6 +78,8 @@ def _statements(members: list[str], origin: Origin) -> Iterator[Statement]:
     elif salvaged:
         said = next(one for one in members if not AI.isdisjoint(_BETWEEN.split(one)))
         yield statement(origin, dict.fromkeys(_AI_USES, reserved), said, quality=Quality.MALFORMED)
+    if training:
+        yield statement(origin, dict.fromkeys(_TRAIN, reserved), ", ".join(training))
     if search:
         yield statement(origin, {Use.SEARCH: reserved}, ", ".join(search))
         yield statement(origin, dict.fromkeys(_OTHERS, reserved), ", ".join(search), quality=Quality.HINT)
@@ -93,6 +101,6 @@ def _to_us(line: str) -> Iterator[str]:
 
 
 def _is_agent(before: str, after: str) -> bool:
-    if before in _VALUED | AI | SEARCH or after[:1].isdigit():
+    if before in _VALUED | AI | SEARCH | TRAINING | _NO_AGENT or after[:1].isdigit():
         return False
     return _AGENT.fullmatch(before) is not None and before.strip("0123456789.-") != ""

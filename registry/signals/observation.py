@@ -6,13 +6,13 @@ read is a :class:`Fault` by name, never silence; and it bounds its own time and 
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from registry.preference import Preference, Scope, Status, Use
 from registry.statement import Match, Quality, Signal, Speaker, Statement
 
-__all__ = ["Fault", "Observation", "Origin", "Reading", "SiteFile", "joined", "statement"]
+__all__ = ["Fault", "Observation", "Origin", "Reading", "SiteFile", "joined", "restricting", "statement"]
 
 _SHOWN = 200
 """Characters of a signal's own words that are kept."""
@@ -113,3 +113,16 @@ def joined(readings: Iterable[Reading]) -> Reading:
         tuple(one for reading in every for one in reading.statements),
         tuple(one for reading in every for one in reading.faults),
     )
+
+
+def restricting(reading: Reading, quality: Quality | None = None) -> Reading:
+    """Return what of a reading restricts; ``quality`` stands for ``exact``."""
+    kept = []
+    for one in reading.statements:
+        left = {use: value for use, value in one.preferences.items() if value is not Preference.ALLOWED}
+        signal = one.signal
+        if quality is not None and signal is not None and signal.quality is Quality.EXACT:
+            signal = replace(signal, quality=quality)
+        if left:
+            kept.append(replace(one, preferences=left, signal=signal))
+    return Reading(tuple(kept), reading.faults)

@@ -15,14 +15,13 @@ A rule of robots.txt is about fetching. What follows from it for a use is inferr
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 import registry.signals.aipref as aipref
 import registry.signals.content_signal as content_signal
 from registry.errors import InvalidUrlError
 from registry.preference import Preference, Scope, Status, Use
 from registry.signals.agents import Agent, AgentKind, Agents
-from registry.signals.observation import Fault, Origin, Reading, SiteFile, joined, statement
+from registry.signals.observation import Fault, Origin, Reading, SiteFile, joined, restricting, statement
 from registry.signals.paths import origin_of, path_of
 from registry.signals.robots_file import (
     EVERYBODY,
@@ -176,10 +175,10 @@ def _policies(robots: Robots, place: Place, agents: Agents, site_file: SiteFile,
     exact = _all(plain, site_file)
     return joined(
         [
-            exact if at_home else _restricting(exact),
-            _restricting(_all(either, site_file)),
-            _restricting(_all(_without(others, plain | either), site_file), Quality.INFERRED),
-            _restricting(_all(_without(stray, plain | either), site_file), Quality.MALFORMED),
+            exact if at_home else restricting(exact),
+            restricting(_all(either, site_file)),
+            restricting(_all(_without(others, plain | either), site_file), Quality.INFERRED),
+            restricting(_all(_without(stray, plain | either), site_file), Quality.MALFORMED),
         ]
     )
 
@@ -204,19 +203,6 @@ def _policy(field: Field, value: str, raw: bytes) -> Reading:
     protocol, version, read_value = _READERS[field]
     origin = Origin(protocol, version, CARRIER, raw, Speaker.HOST)
     return read_value(readable(value), origin, scope=Scope.HOST)
-
-
-def _restricting(reading: Reading, quality: Quality | None = None) -> Reading:
-    """Return what of a reading restricts; ``quality`` stands for ``exact``."""
-    kept = []
-    for one in reading.statements:
-        left = {use: value for use, value in one.preferences.items() if value is not Preference.ALLOWED}
-        signal = one.signal
-        if quality is not None and signal is not None and signal.quality is Quality.EXACT:
-            signal = replace(signal, quality=quality)
-        if left:
-            kept.append(replace(one, preferences=left, signal=signal))
-    return Reading(tuple(kept), reading.faults)
 
 
 def _reserved(origin: Origin, uses: Iterable[Use], said: str, scope: Scope) -> Statement:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from registry.preference import Preference, Use
 from registry.signals import Origin
-from registry.signals.content_signal import LARGEST, PROTOCOL, VERSION, read_value
+from registry.signals.content_signal import LARGEST, PROTOCOL, VERSION, read_headers, read_value
 from registry.statement import Speaker
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "signals" / "content_signal.json"
@@ -57,3 +57,19 @@ def test_a_no_is_never_lost(members, between):
 @given(st.text(max_size=60))
 def test_a_no_beside_anything_never_permits_training(text):
     assert Preference.ALLOWED not in found(f"{text}, ai-train=no").get(Use.GENAI_TRAIN, [])
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([("content-signal", "ai-train=no, search=yes")], {Use.TRAIN, Use.GENAI_TRAIN}),
+        ([("Content-Signal", "search=yes"), ("Content-Signal", "ai-input=no")], {Use.AI_INPUT, Use.AI_INDEX}),
+        ([("Content-Signal", "ai-train=yes, search=yes, ai-input=yes")], set()),
+        ([("Content-Usage", "ai-train=no")], set()),
+        ([], set()),
+    ],
+    ids=["a no", "two lines", "what a network says by default permits nothing", "another field", "none"],
+)
+def test_a_header_field_restricts_and_permits_nothing(headers, expected):
+    said = {use: value for one in read_headers(headers).statements for use, value in one.preferences.items()}
+    assert said == dict.fromkeys(expected, Preference.RESERVED)
