@@ -38,6 +38,7 @@ from api.keys import create_key
 from api.operations import openapi
 from api.settings import Settings, settings_from
 from api.state import State
+from registry.lookup import warm_up
 from registry.migrations import migrate
 from registry.registrar import Caller
 from registry.store import Store
@@ -336,8 +337,14 @@ def served(store: Store, database_url: str, tmp_path: Path) -> Iterator[Callable
             raise
 
 
+@pytest.fixture(scope="session")
+def _warm() -> None:
+    """As the command does before it listens: clients wait 20 s, and compiling may take longer."""
+    warm_up()
+
+
 @pytest.fixture
-def threaded() -> Iterator[Callable[..., str]]:
+def threaded(_warm: None) -> Iterator[Callable[..., str]]:
     """Serve as ``caveat serve --threaded`` does, in threads of this process; says at which address.
 
     For tests of those who ask: starting a process that answers takes three seconds of processor time.
