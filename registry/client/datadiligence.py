@@ -44,6 +44,7 @@ __all__ = ["WORKS", "RegistryRule", "WorkRule", "obey"]
 WORKS = Policy("works for datadiligence", largest=100_000_000, read_seconds=30.0, total_seconds=120.0)
 """For works that are named by their address alone."""
 
+_MOST_LICENCES = 5
 _LOG = logging.getLogger("caveat.datadiligence")
 _REPLACED = (theirs.SpawningAPI, theirs.XRobotsTagHeader, theirs.TDMRepHeader, theirs.C2PAMetadataRule)
 
@@ -175,8 +176,12 @@ class WorkRule(theirs.HttpRule):  # type: ignore[misc] # datadiligence has no ty
         return known
 
     def _with_licences(self, observation: Observation) -> Observation:
-        """Fetch the licences that the headers name; one that does not come is a fault of the reading."""
-        site = {address: self._licence(address) for address in named_addresses(observation)}
+        """Fetch the licences that the headers name; one that does not come is a fault of the reading.
+
+        So is each beyond the first few: an answer may name thousands.
+        """
+        named = named_addresses(observation)[:_MOST_LICENCES]
+        site = {address: self._licence(address) for address in named}
         return Observation(observation.url, observation.data, headers=observation.headers, site=site)
 
     def _licence(self, address: str) -> SiteFile:

@@ -426,6 +426,16 @@ def test_an_answer_of_requests_and_of_urllib(
 
 
 @pytest.mark.usefixtures("obeying")
+def test_of_many_licences_a_few_are_fetched_and_the_work_is_not_allowed(web: Web, kit: Any) -> None:
+    links = ", ".join(f'</{n}.xml>; rel="license"; type="application/rsl+xml"' for n in range(50))
+    for number in range(50):
+        web.pages[f"/{number}.xml"] = (200, [], b'<rsl xmlns="https://rslstandard.org/rsl"/>')
+    headers = {"Link": links}
+    assert dd.is_allowed(url=f"{web.url}/a.png", headers=headers, body=kit.free(34)) is False
+    assert len([path for path in web.seen if path.endswith(".xml")]) == 5
+
+
+@pytest.mark.usefixtures("obeying")
 def test_an_answer_that_brought_no_work_is_not_allowed(web: Web) -> None:
     assert dd.is_allowed(response=requests.get(f"{web.url}/gone", timeout=5)) is False
 
