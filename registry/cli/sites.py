@@ -13,7 +13,7 @@ import click
 from registry.cli.common import config_path
 from registry.client.formats.files import appearing
 from registry.client.site import SiteCache, Sites
-from registry.errors import InputError
+from registry.errors import InputError, SettingsError
 from registry.fetch import SITE_SIGNALS, Fetcher
 from registry.signals.agents import MAX_BYTES, Agents
 
@@ -77,7 +77,14 @@ def open_sites(largest: int = SITE_SIGNALS.largest) -> Iterator[Sites]:
 def _cache_folder() -> Path:
     if sys.platform in ("darwin", "win32"):
         return Path(click.get_app_dir("caveat")) / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "caveat"
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(named or Path.home() / ".cache") / "caveat"
+    except RuntimeError as error:
+        raise SettingsError(
+            "no folder for the answers of sites: this user has no home",
+            hint="Set HOME, or XDG_CACHE_HOME to a folder that may be written.",
+        ) from error
 
 
 def _read(path: Path) -> Agents:

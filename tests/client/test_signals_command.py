@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from registry.cli import cli, sites
-from registry.errors import InputError
+from registry.errors import InputError, SettingsError
 from registry.fetch import SITE_SIGNALS
 from registry.signals.agents import Agents
 
@@ -103,6 +103,17 @@ def test_a_file_that_cannot_be_read_ends_nothing(run, picture, tmp_path):
         "status": "error",
         "message": "cannot be read: No such file or directory",
     }
+
+
+def test_a_user_without_a_home_is_told_what_to_do(run, picture, monkeypatch):
+    def homeless(_: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", classmethod(homeless))
+    done = run("signals", picture("a.jpg"))
+    assert isinstance(done.exception, SettingsError)
+    assert "XDG_CACHE_HOME" in done.exception.hint
 
 
 def test_what_is_not_there_is_told_before_anything_is_read(run, picture):
