@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=9, help="rows that would begin later are not run")
     options = parser.parse_args(arguments)
     logging.disable()
-    # Told to stop, it cleans up all the same; commands that run in this process keep SystemExit to themselves.
+    # Told to stop, it cleans up all the same; a command that runs in this process would keep SystemExit.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     wanted = [one for one in FAULTS if any(text in one.what for text in options.only or [""])]
     outcomes = list(_all(wanted, time.monotonic() + 60 * options.minutes))
