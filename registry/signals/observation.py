@@ -12,7 +12,17 @@ from functools import lru_cache
 from registry.preference import Preference, Scope, Status, Use
 from registry.statement import Match, Quality, Signal, Speaker, Statement
 
-__all__ = ["Fault", "Observation", "Origin", "Reading", "SiteFile", "joined", "restricting", "statement"]
+__all__ = [
+    "Fault",
+    "Observation",
+    "Origin",
+    "Reading",
+    "SiteFile",
+    "joined",
+    "restricting",
+    "statement",
+    "writable",
+]
 
 _SHOWN = 200
 """Characters of a signal's own words that are kept."""
@@ -89,10 +99,10 @@ def statement(
 ) -> Statement:
     """Return what a signal says; natural language is never certain."""
     digest = _digest(origin.raw)
-    words = _text(said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…")
+    words = writable(said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…")
     signal = Signal(origin.protocol, origin.version, origin.carrier, origin.speaker, quality, words, digest)
     match = Match(origin.protocol, certain=quality is not Quality.NATURAL_LANGUAGE)
-    return Statement(dict(preferences), match, scope, terms=_text(terms), signal=signal)
+    return Statement(dict(preferences), match, scope, terms=writable(terms), signal=signal)
 
 
 @lru_cache(maxsize=2)
@@ -101,8 +111,8 @@ def _digest(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def _text(said: str) -> str:
-    """Replace halves of surrogate pairs, as in JSON's ``"\\ud800"``: no file or answer could hold them."""
+def writable(said: str) -> str:
+    """Return words without halves of surrogate pairs, as in JSON's ``"\\ud800"``: no file could hold them."""
     return said.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 

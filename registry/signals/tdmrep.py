@@ -6,7 +6,8 @@
 1. In the file the first entry whose location matches counts, not the longest (section 6.1).
 2. Header fields supersede the file, property by property; what is absent resets nothing (section 5).
 3. Any other value is a protocol error, hence unset. It is recorded as unknown, ``malformed``, except where it
-   plainly reserves: ``true``, ``yes``, or a 1 among values that were merged. That reserves, as ``malformed``.
+   plainly reserves: ``true``, ``yes``, a 1 in quotes or among values that were merged. That reserves, as
+   ``malformed``; so does what another spelling of the name in the file says.
 4. A reservation with a policy is conditional, whether the policy can be read or not (section 7). A policy
    without a reservation says nothing.
 5. The metadata of a page speak about its text, and XMP in a picture is in no specification: both reserve
@@ -24,7 +25,7 @@ from typing import Any
 from registry.errors import InputError, InvalidUrlError
 from registry.jsontext import strict_json
 from registry.preference import Preference, Scope, Status, Use
-from registry.signals.observation import Fault, Origin, Reading, SiteFile, statement
+from registry.signals.observation import Fault, Origin, Reading, SiteFile, statement, writable
 from registry.signals.page import Page
 from registry.signals.paths import PathPattern, origin_of, path_of, path_pattern
 from registry.signals.robots import absent, fault_of
@@ -55,7 +56,9 @@ _LONGEST_POLICY = 8192
 _RESERVES = (Use.TDM, Use.TRAIN, Use.GENAI_TRAIN, Use.AI_INPUT, Use.AI_INDEX)
 _PERMITS = (Use.TDM, Use.TRAIN, Use.GENAI_TRAIN)
 _YES = frozenset({"true", "yes"})
-_ARRAY = re.compile(r"[\r\n\t ]*\[")
+_ONE = re.compile(r"(?:^|[^\w.-])(?:1|true|yes)(?![\w.])", re.ASCII | re.IGNORECASE)
+_JSON = re.compile(r"[\r\n\t ]*[\[{]")
+_LETTERS = re.compile(r"[^a-z]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,23 +176,22 @@ def _told(values: Mapping[str, Sequence[str]], origin: Origin) -> TdmRep:
     if not reservations:
         return TdmRep(policy=policy, origin=origin)
     merged = ",".join(reservations)
-    reservation, quality = _meant([one.strip() for one in merged.split(",")])
+    reservation, quality = _meant(merged.strip())
     return TdmRep(reservation, policy, quality, f"tdm-reservation: {merged.strip()}", origin)
 
 
-def _meant(members: list[str]) -> tuple[bool | None, Quality]:
-    if members in (["0"], ["1"]):
-        return members == ["1"], Quality.EXACT
-    reserves = any(one == "1" or one.lower() in _YES for one in members)
-    return (True if reserves else None), Quality.MALFORMED
+def _meant(merged: str) -> tuple[bool | None, Quality]:
+    if merged in ("0", "1"):
+        return merged == "1", Quality.EXACT
+    return (True if _ONE.search(merged) else None), Quality.MALFORMED
 
 
 def _is_page(site_file: SiteFile) -> bool:
-    """Say whether the answer is HTML; an array that was only called so is read all the same."""
+    """Say whether the answer is HTML; JSON that was only called so is read all the same."""
     kind = site_file.content_type.partition(";")[0].strip().lower()
     if site_file.status >= 300 or kind not in ("text/html", "application/xhtml+xml"):
         return False
-    return _ARRAY.match(site_file.data[:256].decode("utf-8-sig", "replace")) is None
+    return _JSON.match(site_file.data[:256].decode("utf-8-sig", "replace")) is None
 
 
 @lru_cache(maxsize=64)
@@ -208,7 +210,15 @@ def _entry(member: Any, at: int) -> _Entry:
     if not isinstance(location, str) or not location.startswith(("/", "*")):
         return _Entry(error=f"the location of entry {at} is no path: {str(location)[:80]!r}")
     pattern = path_pattern(location)
-    return _Entry(location, pattern, member.get("tdm-reservation"), member.get("tdm-policy"))
+    return _Entry(location, pattern, _reservation(member), member.get("tdm-policy"))
+
+
+def _reservation(member: Mapping[str, Any]) -> Any:
+    """Return the value of ``tdm-reservation``; that of another spelling as a text, which cannot permit."""
+    if "tdm-reservation" in member:
+        return member["tdm-reservation"]
+    spelt = {_LETTERS.sub("", name.lower()): value for name, value in member.items()}
+    return str(spelt["tdmreservation"]) if "tdmreservation" in spelt else None
 
 
 def _first(entries: tuple[_Entry, ...], path: str) -> _Entry | None:
@@ -284,4 +294,6 @@ def _assigner(policy: SiteFile) -> tuple[str, str]:
 
 def _card(assigner: Mapping[str, Any], names: Iterable[str]) -> str:
     values = (assigner.get(f"{prefix}{name}") for name in names for prefix in ("vcard:", ""))
-    return next((value[:_LONGEST_POLICY] for value in values if isinstance(value, str) and value), "")
+    return next(
+        (writable(value[:_LONGEST_POLICY]) for value in values if isinstance(value, str) and value), ""
+    )
