@@ -24,7 +24,7 @@ from registry.cli.common import (
 )
 from registry.cli.sites import site_signals_option, sites_if
 from registry.client import FilterSummary, Progress, Rules, Verdict, filter_dataset
-from registry.client.formats import FORMATS, Format
+from registry.client.formats import FORMATS, Format, brace_range
 from registry.preference import Action, Mode, Use
 
 __all__ = ["filter_", "formats", "print_summary"]
@@ -107,9 +107,9 @@ def filter_(
     """Copy the dataset SRC to DST without the works that are reserved.
 
     SRC is a folder of pictures with captions, kohya's N_concept folders, an imagefolder with
-    metadata.jsonl or .csv, or a .csv, .tsv or .parquet file with a column of URLs. It is never changed.
-    Captions, caches, masks and rows of removed works go with them. DST.caveat/ tells what was decided of
-    each sample and why, with a report to open.
+    metadata.jsonl or .csv, a folder of WebDataset .tar shards or one of them, or a .csv, .tsv or .parquet
+    file with a column of URLs. It is never changed. Captions, caches, masks and rows of removed works go
+    with them. DST.caveat/ tells what was decided of each sample and why, with a report to open.
 
     What the pictures say themselves is read too: IPTC, C2PA and TDMRep in the files and in .xmp files beside
     them. A signal that cannot be read sets its picture aside.
@@ -184,6 +184,8 @@ def print_summary(summary: FilterSummary, *, dry_run: bool = False) -> None:
         out.print("Nothing would be left, so no output was written.")
     else:
         out.print(f"output  {escape(str(summary.target))}", soft_wrap=True)
+        if summary.shards and summary.source.is_dir():
+            out.print(f"shards  {escape(brace_range(summary.shards))}", soft_wrap=True)
     if summary.account is not None:
         out.print(f"report  {escape(str(summary.account / 'report.html'))}", soft_wrap=True)
 

@@ -2,7 +2,8 @@
 
 ``DST`` holds only what was kept, in the format of the source. ``DST.caveat/`` holds ``decisions.jsonl`` (for
 tables ``decisions/00000.parquet`` with the removed rows and ``decisions/00000.keep`` with a bit a row) and
-``report.html``. Both appear whole or not at all; the source is never touched.
+``report.html``, and for shards ``shards.txt`` with the names of those in ``DST``. Both appear whole or not at
+all; the source is never touched.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -106,7 +107,7 @@ def _write(dataset: Format, verdicts: list[Verdict], summary: FilterSummary, pro
     verdicts = [_with_others(verdict, plan) for verdict in verdicts]
     _count(verdicts, summary)
     summary.kept = sum(verdict.action.stays for verdict in verdicts)
-    summary.left_out = plan.left_out
+    summary.left_out, summary.shards = plan.left_out, plan.shards
     target = summary.target
     if target is None:
         return
@@ -125,6 +126,8 @@ def _write(dataset: Format, verdicts: list[Verdict], summary: FilterSummary, pro
             account.mkdir()
             write_decisions(account, verdicts, is_table=dataset.is_table)
             write_report(account / "report.html", summary)
+            if plan.shards:
+                (account / "shards.txt").write_text("".join(f"{name}\n" for name in plan.shards), "utf-8")
     except OSError as error:
         raise DatasetError(
             f"{error.filename or target}: {error.strerror or error}; nothing was written",

@@ -19,9 +19,9 @@ class FilterSummary:
     ``as_of_seq`` maps each registry to the earliest event up to which its answers hold; ``counts`` is by
     action, and ``unknown`` for what nobody has spoken of; ``reasons`` counts the removed by their cause, the
     kind of match or the protocol of a signal;
-    ``kept`` is how many samples stand in the output, ``left_out`` the files beside samples that do not come
-    along, with the reason; ``notable`` are all verdicts but those that kept a sample of which nothing was
-    said.
+    ``kept`` is how many samples stand in the output, ``shards`` the archives in it, ``left_out`` the files
+    beside samples that do not come along, with the reason; ``notable`` are all verdicts but those that kept a
+    sample of which nothing was said.
     """
 
     source: Path
@@ -37,6 +37,7 @@ class FilterSummary:
     notable: list[Verdict] = field(default_factory=list)
     kept: int = 0
     left_out: Mapping[str, str] = field(default_factory=dict)
+    shards: tuple[str, ...] = ()
     sites_asked: bool = False
 
     @property
@@ -68,4 +69,5 @@ class FilterSummary:
             "unknown": self.counts["unknown"],
             "removed_by": dict(self.reasons),
             "left_out": dict(self.left_out),
+            "shards": list(self.shards),
         }

@@ -27,6 +27,8 @@ SEEN = {
     "10_cat/a.jpg loose.jpg": ("kohya", "kohya", "10_cat/"),
     "10_cat/a.jpg loose.jpg ": ("folder", "folder", "loose.jpg"),
     "10_cat/a.jpg metadata.jsonl": ("imagefolder", "imagefolder", "metadata.jsonl"),
+    "00000.tar 00001.tar 00000.parquet": ("auto", "webdataset", "2 shards, 00000.tar the first"),
+    "00000.tar a.jpg": ("webdataset", "webdataset", "00000.tar"),
     ".hidden/metadata.jsonl .b.jpg a.jpg": ("auto", "folder", "1 pictures, a.jpg"),
 }
 
@@ -69,7 +71,7 @@ REFUSED = {
     "an empty folder": ({}, "", "auto", "no pictures below"),
     "no pictures": ({"a.txt": "x", "notes/b.md": "x"}, "", "auto", "no pictures below"),
     "hidden pictures only": ({".a.jpg": PICTURE}, "", "auto", "no pictures below"),
-    "tar shards": ({"00000.tar": "x"}, "", "auto", "00000.tar, and shards are not read"),
+    "packed shards": ({"00000.tar.gz": "x"}, "", "auto", "00000.tar.gz is a compressed tar archive"),
     "parquet shards": ({"a/0.parquet": "x"}, "", "auto", "0.parquet, and shards are not read"),
     "kohya and loose": ({"1_a/a.jpg": PICTURE, "b.jpg": PICTURE}, "", "auto", "two formats at once"),
     "kohya and metadata": ({"1_a/a.jpg": PICTURE, "metadata.jsonl": ""}, "", "auto", "two formats at once"),
@@ -82,7 +84,8 @@ REFUSED = {
     ),
     "a file of another kind": ({"a.zip": "x"}, "a.zip", "auto", "no dataset that is read here"),
     "a single picture": ({"a.jpg": PICTURE}, "a.jpg", "auto", "no dataset that is read here"),
-    "a format nobody knows": ({"a.jpg": PICTURE}, "", "webdataset", "no format 'webdataset'"),
+    "a format nobody knows": ({"a.jpg": PICTURE}, "", "lance", "no format 'lance'"),
+    "shards wanted of a folder": ({"a.jpg": PICTURE}, "", "webdataset", "not of format webdataset"),
     "kohya wanted": ({"a.jpg": PICTURE}, "", "kohya", "not of format kohya: it has 1 pictures"),
     "imagefolder wanted": ({"a.jpg": PICTURE}, "", "imagefolder", "not of format imagefolder"),
     "csv wanted of a folder": ({"a.jpg": PICTURE}, "", "csv", "not of format csv"),
