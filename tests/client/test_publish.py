@@ -196,6 +196,17 @@ def test_a_policy_is_written_beside(publish: Callable[..., Ran], tmp_path: Path)
 # -- a whole site ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["tdmrep", "headers", "meta"])
+def test_a_policy_that_is_not_written_is_told(name: str, publish: Callable[..., Ran]) -> None:
+    done = publish(name, "--policy-url", f"{SITE}/policy.json")
+    assert "policy.json" not in done.out
+    assert "your policy: not said" in done.err
+    uses = [word for use in Use if use is not Use.SEARCH for word in ("--condition", use)]
+    done = publish(name, "--policy-url", f"{SITE}/policy.json", *uses, "--terms", TERMS)
+    assert "policy.json" in done.out
+    assert "your policy" not in done.err
+
+
 def test_a_whole_site_is_read_as_it_was_meant(publish: Callable[..., Ran], tmp_path: Path) -> None:
     done = publish("all", "--site", SITE, "--out", "o", "--allow", "search", "--agents")
     assert done.code == 0, done.err

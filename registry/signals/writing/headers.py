@@ -12,7 +12,7 @@ from registry.preference import Preference, Use
 from registry.signals import aipref
 from registry.signals.writing.choice import Choice, Written, address, stricter, told, worded
 from registry.signals.writing.robots import content_usage_value
-from registry.signals.writing.site import tdm_reservation
+from registry.signals.writing.site import policy_notes, tdm_reservation
 
 __all__ = ["SERVERS", "fields", "headers", "meta"]
 
@@ -71,7 +71,7 @@ def headers(choice: Choice, *, server: str = "plain", policy: str = "", licence:
         raise InputError(f"no server {server!r} is known", hint=f"Known are {', '.join(SERVERS)}.")
     form, place = SERVERS[server]
     text = "\n".join(form(fields(choice, policy=policy, licence=licence))) + "\n"
-    return Written("headers", text, _carried(choice, usage=True), place)
+    return Written("headers", text, _carried(choice, usage=True), place, policy_notes(choice, policy))
 
 
 def _plain(found: Sequence[Field]) -> list[str]:
@@ -126,4 +126,10 @@ def meta(choice: Choice, *, policy: str = "", licence: str = "") -> Written:
         raise InputError("no metadata of a page would say anything of what you chose")
     place = "the <head> of every page in which your works stand"
     notes = ("metadata speak of the page; for the picture files send headers as well",)
-    return Written("meta", "\n".join(lines) + "\n", _carried(choice, usage=False), place, notes)
+    return Written(
+        "meta",
+        "\n".join(lines) + "\n",
+        _carried(choice, usage=False),
+        place,
+        (*notes, *policy_notes(choice, policy)),
+    )

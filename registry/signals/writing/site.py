@@ -24,6 +24,7 @@ __all__ = [
     "TDM_USES",
     "Assigner",
     "ai_txt",
+    "policy_notes",
     "rsl",
     "tdm_policy",
     "tdm_reservation",
@@ -113,7 +114,20 @@ def tdmrep(choice: Choice, *, policy: str = "") -> Written:
     notes: tuple[str, ...] = ()
     if choice.terms and value is not _CONDITIONAL:
         notes = ("your terms: not said, since TDMRep names terms as a condition, and for all uses at once",)
-    return Written("tdmrep", text, carried, place, notes)
+    return Written("tdmrep", text, carried, place, (*notes, *policy_notes(choice, policy)))
+
+
+def policy_notes(choice: Choice, policy: str) -> tuple[str, ...]:
+    """Return, if the address of a policy is given and not written, that it is not."""
+    try:
+        written = tdm_reservation(choice)[0] is _CONDITIONAL
+    except InputError:
+        written = False
+    if not policy or written:
+        return ()
+    return (
+        "your policy: not said, since TDMRep names one for what is on terms: --condition, for all but search",
+    )
 
 
 def tdm_policy(choice: Choice, assigner: Assigner, policy: str) -> str:
