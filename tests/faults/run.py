@@ -132,14 +132,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=9, help="rows that would begin later are not run")
     options = parser.parse_args(arguments)
     logging.disable()
-    # Told to stop, it cleans up all the same; a command that runs in this process would keep SystemExit.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _stop)
     wanted = [one for one in FAULTS if any(text in one.what for text in options.only or [""])]
-    outcomes = list(_all(wanted, time.monotonic() + 60 * options.minutes))
+    try:
+        outcomes = list(_all(wanted, time.monotonic() + 60 * options.minutes))
+    except Stopped:
+        return 143  # Everything was cleaned up on the way here.
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(as_markdown(outcomes), encoding="utf-8")
     print(f"\n{as_text(outcomes)}\n{options.output}")
     return 0 if all(one.is_kept for one in outcomes) else 1
+
+
+class Stopped(BaseException):  # noqa: N818 - no error: nothing but the run may answer to it
+    """The run was told to stop. Commands that run in this process would keep SystemExit for themselves."""
+
+
+def _stop(*_: object) -> None:
+    raise Stopped
 
 
 def _all(wanted: Sequence[Fault], end: float) -> Iterator[Outcome]:
