@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(one.is_kept for one in outcomes) else 1
 
 
-class Stopped(BaseException):  # noqa: N818 - no error: nothing but the run may answer to it
+class Stopped(BaseException):
     """The run was told to stop. Commands that run in this process would keep SystemExit for themselves."""
 
 
