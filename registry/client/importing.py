@@ -20,7 +20,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from registry.client.formats.metadata import csv_rows
+from registry.client.formats.entries import csv_rows
 from registry.client.formats.table import pyarrow_modules
 from registry.client.http import RegistryClient
 from registry.errors import CaveatError, FormatError, InputError, RegistryAnswerError, RegistryRefusedError

@@ -21,7 +21,7 @@ __all__ = ["FORMATS", "Format", "Plan", "Sample", "brace_range", "detect"]
 FORMATS = {
     "folder": "a folder of pictures, captions beside them under the same stem",
     "kohya": "folders named N_concept with pictures and captions (kohya DreamBooth)",
-    "imagefolder": "pictures with metadata.jsonl or metadata.csv (Hugging Face)",
+    "imagefolder": "pictures with metadata.jsonl, .csv or .parquet (Hugging Face)",
     "csv": "a CSV file with a column of URLs",
     "tsv": "a TSV file with a column of URLs",
     "parquet": "a parquet file with a column of URLs",
@@ -99,10 +99,6 @@ def _folder_formats(source: Path) -> dict[str, str]:
         _refuse_packed(source, paths)
         seen = f"; it holds {shards[0].name}, and shards are not read yet" if shards else ""
         raise FormatError(f"no pictures below {source}{seen}", hint="Check the path.")
-    if any(path.name == "metadata.parquet" for path in paths):
-        raise FormatError(
-            f"{source} has metadata.parquet, which is not read yet", hint="Export it as metadata.jsonl."
-        )
     found: dict[str, str] = {}
     if tars:
         found["webdataset"] = f"has {tars[0]}"

@@ -1,20 +1,23 @@
 """Folders of pictures: plain ones with captions, kohya's ``N_concept`` folders, and ``imagefolder`` metadata.
 
 Every picture anywhere below the folder is a sample, also where the trainer of that format would not look.
-What lies beside the pictures follows :mod:`registry.client.formats.sidefiles`; a metadata row goes when any
-file that it names goes, and files that only such rows name go with it. Hidden files do not come along, and
-links to folders are refused, since what lies behind them would be passed over.
+What lies beside the pictures follows :mod:`registry.client.formats.sidefiles`. A row of the metadata, or an
+entry of a list (:mod:`registry.client.formats.lists`), goes when any file that it names goes, and files that
+only such rows name go with it; a list that cannot be rewritten is left out whole. Hidden files do not come
+along, and links to folders are refused, since what lies behind them would be passed over.
 """
 
 import contextlib
+import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from registry.client.formats.base import Plan, Sample
 from registry.client.formats.files import copy_file
+from registry.client.formats.lists import LIST_SUFFIXES, Lists, find_lists
 from registry.client.formats.metadata import METADATA_NAMES, Metadata, MetadataRow, read_metadata
 from registry.client.formats.sidefiles import Layout, arrange
 from registry.client.pictures import PICTURE_SUFFIXES
@@ -31,12 +34,20 @@ class PictureFolder:
     def __init__(self, root: Path, name: str, why: str) -> None:
         self.root = root
         self.name = name
-        self.why = why
+        self.why = why + _lists_told(self._lists.read)
 
     @cached_property
     def layout(self) -> Layout:
-        """The place of each file."""
+        """The place of each file but metadata and lists."""
+        return self._arranged.without({found.path for found in self._lists.read})
+
+    @cached_property
+    def _arranged(self) -> Layout:
         return arrange(path for path in self._files if path not in self._metadata_paths)
+
+    @cached_property
+    def _lists(self) -> Lists:
+        return find_lists(self.root, self._arranged)
 
     @cached_property
     def _files(self) -> list[str]:
@@ -58,8 +69,8 @@ class PictureFolder:
 
     @cached_property
     def metadata(self) -> tuple[Metadata, ...]:
-        """The metadata files, read."""
-        return tuple(read_metadata(self.root, path) for path in self._metadata_paths)
+        """The metadata files and the lists, read."""
+        return *(read_metadata(self.root, path) for path in self._metadata_paths), *self._lists.read
 
     @cached_property
     def _rows(self) -> list[MetadataRow]:
@@ -75,11 +86,12 @@ class PictureFolder:
         """Yield every picture, by path; what cannot be checked or is not there is a sample with a fault."""
         urls: dict[str, tuple[str, ...]] = {}
         for row in self._rows:
-            urls[row.files[0]] = urls.get(row.files[0], ()) + row.urls
+            for file in row.names[0]:
+                urls[file] = urls.get(file, ()) + row.urls
         for path in self.layout.pictures:
             yield Sample(path, self.root / path, urls.get(path, ()), self._caption_fault(path))
         for path in self.layout.strange:
-            yield Sample(path, fault="a kind of file that cannot be checked")
+            yield Sample(path, fault=self._lists.refused.get(path, "a kind of file that cannot be checked"))
         there = frozenset(self._files)
         for path in sorted({file for row in self._rows for file in row.files} - there):
             yield Sample(path, urls=urls.get(path, ()), fault="named in the metadata, but not there")
@@ -92,8 +104,7 @@ class PictureFolder:
         left_out |= {path: why for path, why in self.layout.losses(gone).items() if path not in samples}
         left_out |= self._lists_of(gone)
         for meta in self.metadata:
-            lost = sum(not gone.keys().isdisjoint(row.files) for row in meta.rows)
-            if lost:
+            if lost := len(meta.lost(gone)):
                 left_out[meta.path] = f"{lost} of {len(meta.rows)} rows"
         return Plan(gone, left_out)
 
@@ -108,10 +119,10 @@ class PictureFolder:
             if path not in plan.left_out:
                 copy_file(self.root / path, target / path)
         for meta in self.metadata:
-            text = meta.without(frozenset(plan.gone))
-            if text is not None:
+            data = meta.without(plan.gone)
+            if data is not None:
                 (target / meta.path).parent.mkdir(parents=True, exist_ok=True)
-                (target / meta.path).write_bytes(text.encode())
+                (target / meta.path).write_bytes(data)
 
     def _gone(self, dropped: Mapping[str, str]) -> dict[str, str]:
         """Return ``dropped`` with the pictures and row files that go with them, until nothing changes."""
@@ -122,7 +133,7 @@ class PictureFolder:
 
     def _going_with(self, gone: Mapping[str, str]) -> dict[str, str]:
         lost = [row for row in self._rows if not gone.keys().isdisjoint(row.files)]
-        named = {file for row in lost for file in row.files}
+        named = {file for row in lost for file in row.joined}
         if lost:
             named -= {file for row in self._rows if gone.keys().isdisjoint(row.files) for file in row.files}
         more = dict.fromkeys(named, "its metadata row names a removed file")
@@ -133,17 +144,24 @@ class PictureFolder:
         return {path: why for path, why in more.items() if path not in gone}
 
     def _lists_of(self, gone: Mapping[str, str]) -> dict[str, str]:
-        """Return the loose text files that name a picture that goes: lists of other formats."""
-        found = {}
-        for path in self.layout.plain if gone else ():
+        """Return the texts that are lists which cannot be rewritten: refused, or naming what goes."""
+        found = {path: why for path, why in self._lists.refused.items() if path not in self.layout.strange}
+        for path in self._loose if gone else ():
             try:
                 text = (self.root / path).read_text(encoding="utf-8", errors="replace")
             except OSError as error:
                 raise DatasetError(f"{self.root / path} cannot be read: {error.strerror}") from error
-            named = next((picture for picture in sorted(gone) if _is_named(picture, text)), None)
-            if named is not None:
+            own = self.layout.shared.get(path, frozenset())
+            named = next((file for file in sorted(gone.keys() - own) if _is_named(file, text)), None)
+            if named is not None and path not in found:
                 found[path] = f"names {named}, and lists of this kind are not rewritten"
         return found
+
+    @property
+    def _loose(self) -> list[str]:
+        """The texts that may be a list: all that are of nobody, and those that are called like one."""
+        named = [p for p in self.layout.shared if PurePosixPath(p).suffix.lower() in LIST_SUFFIXES]
+        return [*self.layout.plain, *named]
 
     def _caption_fault(self, picture: str) -> str:
         for path in self._captions.get(picture, ()):
@@ -184,10 +202,18 @@ def walk(root: Path) -> list[str]:
     return sorted(found)
 
 
+def _lists_told(lists: Sequence[Metadata]) -> str:
+    if not lists:
+        return ""
+    more = f" and {len(lists) - 3} more" if len(lists) > 3 else ""
+    return f", listed in {', '.join(found.path for found in lists[:3])}{more}"
+
+
 def _is_named(picture: str, text: str) -> bool:
     """Say whether a list names a picture: by its file name, or by a quoted path without the suffix."""
-    file = PurePosixPath(picture)
-    return file.name in text or f'/{file.stem}"' in text or f'"{file.stem}"' in text
+    name, stem = PurePosixPath(picture).name, PurePosixPath(picture).stem
+    escaped = json.dumps(name)[1:-1]
+    return name in text or escaped in text or any(f'{before}{stem}"' in text for before in ("/", '"'))
 
 
 def _require_regular(path: Path) -> None:

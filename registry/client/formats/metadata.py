@@ -1,100 +1,128 @@
-"""``metadata.jsonl`` and ``metadata.csv`` of an image folder: which files a row names, and rows taken out.
+"""Files with entries that name pictures: what an entry names, and a file without some of its entries.
 
-A row names files in ``file_name``, ``file_names``, ``*_file_name`` and ``*_file_names``, relative to the
-metadata file. Kept rows are written back as they were, byte for byte.
+:func:`read_metadata` reads the ``metadata`` file of an image folder, strictly: a row names files in
+``file_name``, ``file_names``, ``*_file_name`` and ``*_file_names``, relative to the metadata file. Lists of
+other trainers are in :mod:`registry.client.formats.lists`.
 """
 
-import csv
-import io
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
+from registry.client.formats.entries import Entries, parse_entries
+from registry.client.formats.naming import below
+from registry.client.formats.parquet_entries import ParquetEntries
 from registry.errors import DatasetError
 
-__all__ = ["METADATA_NAMES", "Metadata", "MetadataRow", "csv_rows", "read_metadata", "url_columns"]
+__all__ = [
+    "METADATA_NAMES",
+    "Metadata",
+    "MetadataRow",
+    "Source",
+    "TextSource",
+    "read_list_file",
+    "read_metadata",
+    "url_columns",
+    "urls_of",
+]
 
-METADATA_NAMES = ("metadata.jsonl", "metadata.csv")
+METADATA_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 _URL_COLUMNS = ("url", "image_url", "img_url", "src")
-_MAX_FIELD = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class MetadataRow:
-    """One row: the files that it names (below the dataset, with slashes), its URLs, and its own text.
+    """One entry: for each of its names the files that it may mean (below the dataset), and its URLs.
 
-    The first of ``files`` is the one that ``file_name`` names: the URLs are its.
+    The URLs are those of the first name.
     """
 
-    files: tuple[str, ...]
+    names: tuple[tuple[str, ...], ...]
     urls: tuple[str, ...]
-    raw: str
+
+    @property
+    def files(self) -> frozenset[str]:
+        """Every file of which any takes the entry with it."""
+        return frozenset(file for name in self.names for file in name)
+
+    @property
+    def joined(self) -> frozenset[str]:
+        """The files that go with the entry: those that are named beyond doubt."""
+        return frozenset(name[0] for name in self.names if len(name) == 1)
+
+
+class Source(Protocol):
+    """A file that can be written without some of its entries."""
+
+    def without(self, lost: frozenset[int]) -> bytes:
+        """Return the file without the entries of these numbers, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """One metadata file: its path below the dataset, its head (a CSV header, or nothing), its rows."""
+    """One file of entries: its path below the dataset, what its entries name, and what they stand in."""
 
     path: str
-    head: str
     rows: tuple[MetadataRow, ...]
+    source: Source
 
-    def without(self, gone: frozenset[str]) -> str | None:
-        """Return the text without the rows that name a file in ``gone``; None when no row is left."""
-        kept = [row.raw for row in self.rows if gone.isdisjoint(row.files)]
-        return self.head + "".join(kept) if kept else None
+    def lost(self, gone: Mapping[str, str]) -> frozenset[int]:
+        """Return the numbers of the entries that name a file in ``gone``."""
+        return frozenset(
+            number for number, row in enumerate(self.rows) if not gone.keys().isdisjoint(row.files)
+        )
+
+    def without(self, gone: Mapping[str, str]) -> bytes | None:
+        """Return the file without the entries that name a file in ``gone``; None when none is left."""
+        lost = self.lost(gone)
+        return None if len(lost) == len(self.rows) else self.source.without(lost)
+
+
+@dataclass(frozen=True, slots=True)
+class TextSource:
+    """A text file and its entries."""
+
+    data: bytes
+    entries: Entries
+
+    def without(self, lost: frozenset[int]) -> bytes:
+        """Return the file without the entries of these numbers, the others byte for byte."""
+        if not lost:
+            return self.data
+        entries = self.entries
+        kept = (raw for number, raw in enumerate(entries.raws) if number not in lost)
+        return (entries.head + entries.between.join(kept) + entries.end).encode()
 
 
 def read_metadata(root: Path, path: str) -> Metadata:
     """Read the metadata file at ``path`` below ``root``. Raises :class:`DatasetError` with file and line."""
     file = root / path
+    data = read_list_file(file)
+    folder = str(PurePosixPath(path).parent)
+    if path.endswith(".parquet"):
+        table = ParquetEntries(data, str(file))
+        rows = (
+            _row(f"{file}, row {number}", folder, values)
+            for number, values in enumerate(table.rows(filter(_is_read, table.columns)))
+        )
+        return Metadata(path, tuple(rows), table)
+    entries = parse_entries(data, str(file))
+    rows = (
+        _row(f"{file}, line {line}", folder, values)
+        for line, values in zip(entries.lines, entries.values, strict=True)
+    )
+    return Metadata(path, tuple(rows), TextSource(data, entries))
+
+
+def read_list_file(file: Path, largest: int | None = None) -> bytes:
+    """Read a file; raises :class:`DatasetError` when it cannot be, or is over ``largest`` bytes."""
     try:
-        text = file.read_bytes().decode("utf-8")
+        if largest is not None and file.stat().st_size > largest:
+            raise DatasetError(f"{file} is over {largest} bytes")
+        return file.read_bytes()
     except OSError as error:
         raise DatasetError(f"{file} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{file} is not UTF-8: byte {error.start}", hint="Save it as UTF-8.") from error
-    folder = PurePosixPath(path).parent
-    if path.endswith(".jsonl"):
-        return Metadata(path, "", tuple(_json_rows(file, folder, text)))
-    rows = csv_rows(io.StringIO(text, newline=""), str(file))
-    head = next(rows, None)
-    if head is None:
-        raise DatasetError(f"{file} is empty")
-    found = (
-        _row(file, line, folder, dict(zip(head[0], values, strict=False)), raw)
-        for line, (values, raw) in enumerate(rows, 2)
-    )
-    return Metadata(path, head[1], tuple(found))
-
-
-def csv_rows(lines: io.TextIOBase, where: str, delimiter: str = ",") -> Iterator[tuple[list[str], str]]:
-    """Yield each CSV row as its values and its own text, line ends included.
-
-    Raises :class:`DatasetError` for what the csv module does not take, a NUL or a field over 1 MiB among it.
-    """
-    csv.field_size_limit(_MAX_FIELD)
-    taken: list[str] = []
-
-    def remembered() -> Iterator[str]:
-        for line in lines:
-            taken.append(line)
-            # A byte order mark before a quoted name would hide its quotes from the reader.
-            yield line.removeprefix("\ufeff")
-
-    reader = csv.reader(remembered(), delimiter=delimiter, strict=True)
-    while True:
-        taken.clear()
-        try:
-            values = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise DatasetError(f"{where}, line {reader.line_num}: {error}") from error
-        if values:
-            yield values, "".join(taken)
 
 
 def url_columns(names: Iterable[str]) -> list[str]:
@@ -102,46 +130,32 @@ def url_columns(names: Iterable[str]) -> list[str]:
     return [name for name in names if name.strip().lower() in _URL_COLUMNS]
 
 
-def _json_rows(file: Path, folder: PurePosixPath, text: str) -> Iterator[MetadataRow]:
-    lines = text.split("\n")
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DatasetError(
-                f"{file}, line {number}, column {error.colno}: not JSON: {error.msg}"
-            ) from error
-        if not isinstance(values, dict):
-            raise DatasetError(f"{file}, line {number}: expected an object")
-        yield _row(file, number, folder, values, line if number == len(lines) else line + "\n")
+def urls_of(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the URLs of an entry."""
+    urls = (values[column] for column in url_columns(values))
+    return tuple(url for url in urls if isinstance(url, str) and url)
 
 
-def _row(file: Path, line: int, folder: PurePosixPath, values: Mapping[str, Any], raw: str) -> MetadataRow:
-    named: list[str] = []
+def _is_read(column: str) -> bool:
+    return column.endswith(("file_name", "file_names")) or bool(url_columns([column]))
+
+
+def _row(where: str, folder: str, values: Mapping[str, Any]) -> MetadataRow:
+    named: list[Any] = []
     for column in sorted(values, key=lambda name: name != "file_name"):
         if column.endswith(("file_name", "file_names")):
             value = values[column]
             named.extend(value if isinstance(value, list) else [value])
-    files = tuple(_below(file, line, folder, name) for name in named if name)
+    files = tuple((_file(where, folder, name),) for name in named if name)
     if not files:
-        raise DatasetError(
-            f"{file}, line {line}: no file_name", hint="Each row names its picture in file_name."
-        )
-    urls = (values[column] for column in url_columns(values))
-    return MetadataRow(files, tuple(url for url in urls if isinstance(url, str) and url), raw)
+        raise DatasetError(f"{where}: no file_name", hint="Each row names its picture in file_name.")
+    return MetadataRow(files, urls_of(values))
 
 
-def _below(file: Path, line: int, folder: PurePosixPath, name: Any) -> str:
+def _file(where: str, folder: str, name: Any) -> str:
     if not isinstance(name, str) or "\\" in name or PurePosixPath(name).is_absolute():
-        raise DatasetError(f"{file}, line {line}: not a relative path with slashes: {name!r}")
-    parts: list[str] = []
-    for part in (folder / name).parts:
-        if part == "..":
-            if not parts:
-                raise DatasetError(f"{file}, line {line}: {name!r} leads out of the dataset")
-            parts.pop()
-        elif part != ".":
-            parts.append(part)
-    return "/".join(parts)
+        raise DatasetError(f"{where}: not a relative path with slashes: {name!r}")
+    found = below(folder, name)
+    if found is None:
+        raise DatasetError(f"{where}: {name!r} leads out of the dataset")
+    return found

@@ -10,11 +10,13 @@ under its stem, and read them again. Here each file of a folder gets its place:
 - ``stale``: caches of the whole folder, and derived files whose picture is not there; they never come along;
 - ``plain``: text files of nobody in particular; they come along;
 - ``strange``: anything else; it cannot be checked, so it does not come along (``Thumbs.db`` counts as stale).
+
+Names alone do not show a list of pictures: :mod:`registry.client.formats.lists` finds those by their content.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from registry.client.pictures import PICTURE_SUFFIXES
@@ -58,6 +60,15 @@ class Layout:
             if gone:
                 lost[path] = f"made from {_names(gone)}"
         return lost
+
+    def without(self, paths: Collection[str]) -> "Layout":
+        """Return the layout without files that have turned out to be lists of pictures."""
+        return replace(
+            self,
+            shared={path: readers for path, readers in self.shared.items() if path not in paths},
+            plain=[path for path in self.plain if path not in paths],
+            strange=[path for path in self.strange if path not in paths],
+        )
 
 
 def arrange(paths: Iterable[str]) -> Layout:

@@ -6,27 +6,16 @@ without which an image column silently becomes a struct) and its row groups. Nee
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from registry.client.formats.base import Plan, Sample
-from registry.client.formats.metadata import csv_rows, url_columns
+from registry.client.formats.entries import csv_rows
+from registry.client.formats.metadata import url_columns
+from registry.client.formats.parquet_entries import copy_kept, pyarrow_modules
 from registry.errors import DatasetError, FormatError
 
 __all__ = ["DELIMITERS", "CsvTable", "ParquetTable", "pyarrow_modules"]
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-
-
-def pyarrow_modules() -> tuple[Any, Any]:
-    """Return ``pyarrow`` and ``pyarrow.parquet``; raises :class:`FormatError` when they are not installed."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise FormatError(
-            "tables need pyarrow, which is not installed", hint="pip install 'caveat-registry[parquet]'"
-        ) from error
-    return pyarrow, pyarrow.parquet
 
 
 class CsvTable:
@@ -119,16 +108,9 @@ class ParquetTable:
 
     def write(self, target: Path, plan: Plan, digests: Mapping[str, bytes]) -> None:
         """Write the kept rows, a row group at a time, under the schema of the source."""
-        arrow, parquet = pyarrow_modules()
-        number = 0
-        with parquet.ParquetFile(self.path) as file, parquet.ParquetWriter(target, file.schema_arrow) as out:
-            for group in range(file.num_row_groups):
-                table = file.read_row_group(group)
-                mask = [str(number + row) not in plan.gone for row in range(table.num_rows)]
-                number += table.num_rows
-                kept = table.filter(arrow.array(mask, arrow.bool_()))
-                if kept.num_rows:
-                    out.write_table(kept)
+        _, parquet = pyarrow_modules()
+        with parquet.ParquetFile(self.path) as file:
+            copy_kept(file, target, lambda number: str(number) not in plan.gone)
 
 
 def _row_sample(number: int, values: Iterable[object]) -> Sample:

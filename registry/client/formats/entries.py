@@ -1,0 +1,171 @@
+"""Text files of entries, taken apart: JSON objects and arrays, JSON lines, CSV. Pure functions over bytes.
+
+Each entry has its values by column, and its own text: what stays is put together again from the texts, so
+that it stays byte for byte. The name of a member of a JSON object is its column :data:`KEY`, the members of
+its value the others; a text in an array is filed under itself. A CSV row that names a picture is no header:
+the columns then are 0, 1 and so on.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import PurePosixPath
+from typing import Any
+
+from registry.client.pictures import PICTURE_SUFFIXES
+from registry.errors import DatasetError, InputError
+from registry.jsontext import strict_json
+
+__all__ = ["KEY", "Entries", "csv_rows", "parse_entries"]
+
+KEY = "the key"
+"""The column of what an entry is filed under."""
+
+_MAX_FIELD = 1 << 20
+_SPACE = re.compile(r"[ \t\r\n]*")
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """What a file holds: ``head``, then the ``raws`` of the entries with ``between`` each, then ``end``.
+
+    ``lines`` are where entries begin, from 1; 0 where they have no lines of their own.
+    """
+
+    values: tuple[Mapping[str, Any], ...]
+    raws: tuple[str, ...]
+    lines: tuple[int, ...]
+    head: str = ""
+    between: str = ""
+    end: str = ""
+
+
+def parse_entries(data: bytes, where: str) -> Entries:
+    """Take ``data`` apart by the ending of ``where``: ``.json``, ``.jsonl``, ``.csv`` or ``.tsv``.
+
+    Raises :class:`DatasetError` with the place; a member that stands twice is refused, as is NaN.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{where} is not UTF-8: byte {error.start}", hint="Save it as UTF-8.") from error
+    ending = where.rpartition(".")[2].lower()
+    if ending == "json":
+        return _json_entries(text, where)
+    if ending == "jsonl":
+        return _line_entries(text, where)
+    return _csv_entries(text, where, "\t" if ending == "tsv" else ",")
+
+
+def csv_rows(lines: io.TextIOBase, where: str, delimiter: str = ",") -> Iterator[tuple[list[str], str]]:
+    """Yield each CSV row as its values and its own text, line ends included.
+
+    Raises :class:`DatasetError` for what the csv module does not take, a NUL or a field over 1 MiB among it.
+    """
+    csv.field_size_limit(_MAX_FIELD)
+    taken: list[str] = []
+
+    def remembered() -> Iterator[str]:
+        for line in lines:
+            taken.append(line)
+            # A byte order mark before a quoted name would hide its quotes from the reader.
+            yield line.removeprefix("\ufeff")
+
+    reader = csv.reader(remembered(), delimiter=delimiter, strict=True)
+    while True:
+        taken.clear()
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DatasetError(f"{where}, line {reader.line_num}: {error}") from error
+        if values:
+            yield values, "".join(taken)
+
+
+def _csv_entries(text: str, where: str, delimiter: str) -> Entries:
+    rows = list(csv_rows(io.StringIO(text, newline=""), where, delimiter))
+    if not rows:
+        raise DatasetError(f"{where} is empty")
+    names, head = rows[0]
+    if any(PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES for name in names):
+        # No header: a picture is named where the columns would be.
+        names, head = [str(at) for at in range(max(len(row) for row, _ in rows))], ""
+    else:
+        del rows[0]
+    values = tuple(dict(zip(names, row, strict=False)) for row, _ in rows)
+    starts = accumulate((_line_count(raw) for _, raw in rows), initial=1 + _line_count(head))
+    return Entries(values, tuple(raw for _, raw in rows), tuple(starts)[:-1], head)
+
+
+def _line_count(raw: str) -> int:
+    return len(raw.splitlines())
+
+
+def _line_entries(text: str, where: str) -> Entries:
+    lines = text.split("\n")
+    values, raws, starts = [], [], []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        found = _sound(line, f"{where}, line {number}")
+        if not isinstance(found, dict):
+            raise DatasetError(f"{where}, line {number}: expected an object")
+        values.append(found)
+        raws.append(line if number == len(lines) else line + "\n")
+        starts.append(number)
+    return Entries(tuple(values), tuple(raws), tuple(starts))
+
+
+def _sound(text: str, where: str) -> Any:
+    try:
+        return strict_json(text.encode())
+    except InputError as error:
+        message = error.message.replace(" at line 1,", " at") if "\n" not in text else error.message
+        raise DatasetError(f"{where}: {message}") from error
+
+
+def _json_entries(text: str, where: str) -> Entries:
+    whole = _sound(text, where)
+    if isinstance(whole, dict):
+        items: Iterable[tuple[Any, Any]] = whole.items()
+    elif isinstance(whole, list):
+        items = [(None, value) for value in whole]
+    else:
+        items = []
+    values = tuple(_columns_of(key, value) for key, value in items)
+    return _spans(text, values) if values else Entries((), (), (), text)
+
+
+def _columns_of(key: str | None, value: Any) -> dict[str, Any]:
+    columns = dict(value) if isinstance(value, dict) else {}
+    if key is None and isinstance(value, str):
+        key = value
+    return columns if key is None else {**columns, KEY: key}
+
+
+def _spans(text: str, values: tuple[Mapping[str, Any], ...]) -> Entries:
+    """Cut sound JSON, an object or array with entries in it, into the texts of its entries."""
+    at = _after_space(text, 0) + 1
+    head, keyed = text[:at], text[at - 1] == "{"
+    raws: list[str] = []
+    for _ in values:
+        begin, at = at, _after_space(text, at)
+        if keyed:
+            at = _after_space(text, _DECODER.raw_decode(text, at)[1]) + 1
+            at = _after_space(text, at)
+        at = _DECODER.raw_decode(text, at)[1]
+        raws.append(text[begin:at])
+        last, at = at, _after_space(text, at) + 1
+    return Entries(values, tuple(raws), (0,) * len(raws), head, ",", text[last:])
+
+
+def _after_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at

@@ -1,0 +1,237 @@
+"""Lists of files that trainers keep beside pictures: known by what is in them, whatever they are called.
+
+JSON objects ``{path: {caption, tags …}}`` (kohya fine-tuning, ai-toolkit), JSON lines and CSV with columns of
+paths (kohya, musubi, invoke-training), parquet (SimpleTuner). In this order:
+
+1. a file that cannot be read as what its name says is refused, for what it holds cannot be known;
+2. columns of paths are those whose values end like pictures, and mean pictures of this dataset or are under
+   a name that such columns have; where there are none, those whose values are pictures' stems;
+3. when none of them means a picture that is here, it is no list, but any text;
+4. a list that names a file outside of the dataset, or has an entry that names none, is refused;
+5. names are taken from the list's folder when all are there, else from the dataset's, else each means every
+   picture whose path ends like it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from registry.client.formats.entries import KEY, Entries, parse_entries
+from registry.client.formats.metadata import (
+    Metadata,
+    MetadataRow,
+    Source,
+    TextSource,
+    read_list_file,
+    url_columns,
+)
+from registry.client.formats.naming import Names
+from registry.client.formats.parquet_entries import ParquetEntries
+from registry.client.formats.sidefiles import Layout
+from registry.client.pictures import PICTURE_SUFFIXES
+from registry.errors import DatasetError
+
+__all__ = ["LIST_SUFFIXES", "MAX_LIST_BYTES", "Lists", "find_lists"]
+
+LIST_SUFFIXES = frozenset({".json", ".jsonl", ".csv", ".tsv", ".parquet"})
+"""How the names of lists end, in any case."""
+
+MAX_LIST_BYTES = 1024 * 1024 * 1024
+"""A larger file is not read, and not copied."""
+
+_PATH = r"(file_?names?|file_?paths?|image_?paths?|image_?files?|paths?|files?|images?)(_[0-9]+)?"
+_MAIN = re.compile(_PATH, re.I)
+_PATHS = re.compile(f"(.*_)?{_PATH}", re.I)
+_IDS = re.compile(r"id|key|uid|__key__|stem|image_?key|image_?id", re.I)
+_OF_AN_ENTRY = frozenset({"caption", "caption_short", "tags", "image_size", "train_resolution"})
+_LONGEST_NAME = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """The lists of a folder, and those that are left out whole, with the reason."""
+
+    read: tuple[Metadata, ...]
+    refused: Mapping[str, str]
+
+
+def find_lists(root: Path, layout: Layout) -> Lists:
+    """Read the lists among the files of ``layout``, which lie below ``root``."""
+    paths = [path for path in (*layout.plain, *layout.shared, *layout.strange) if _may_be_list(path)]
+    if not paths:
+        return Lists((), {})
+    roots = (root.absolute().as_posix(), root.resolve().as_posix())
+    names = Names(roots, [*layout.pictures, *(path for path in layout.strange if not _may_be_list(path))])
+    read, refused = [], {}
+    for path in sorted(paths):
+        try:
+            # A caption beside its picture is not held to be JSON.
+            found = _read_list(root, path, names, any_text=path in layout.shared and path.endswith(".json"))
+        except DatasetError as error:
+            refused[path] = f"no list that can be rewritten: {error.message}"
+            continue
+        if found is not None:
+            read.append(found)
+    return Lists(tuple(read), refused)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """The names in a column by the number of their entry, and what was seen of them."""
+
+    name: str
+    cells: Mapping[int, tuple[str, ...]]
+    known: bool
+    found: bool
+    all_found: bool
+    suffixed: bool
+    all_pathlike: bool
+
+    @property
+    def holds_paths(self) -> bool:
+        return self.suffixed and (self.known or self.all_pathlike)
+
+    @property
+    def holds_stems(self) -> bool:
+        return self.found and (self.known or self.all_found)
+
+
+_Cells = Mapping[str, Mapping[int, Any]]
+"""Column → number of the entry → value."""
+
+
+def _read_list(root: Path, path: str, names: Names, *, any_text: bool) -> Metadata | None:
+    data = read_list_file(root / path, MAX_LIST_BYTES)
+    if not data.strip():
+        return None
+    try:
+        source, cells, count = _taken_apart(data, path)
+    except DatasetError:
+        if any_text:
+            return None
+        raise
+    folder = str(PurePosixPath(path).parent)
+    columns = [_judged(name, values, cells, names, folder) for name, values in cells.items()]
+    chosen = _chosen(columns)
+    if not chosen:
+        return None
+    _refuse_outside(path, chosen, names, folder)
+    if not any(column.found for column in chosen):
+        return None
+    _refuse_header(path, columns, names, folder)
+    rows = _rows(path, chosen, cells, names, count)
+    return Metadata(path, tuple(rows), source)
+
+
+def _taken_apart(data: bytes, path: str) -> tuple[Source, _Cells, int]:
+    if path.lower().endswith(".parquet"):
+        table = ParquetEntries(data, path)
+        return table, {name: dict(enumerate(table.column(name))) for name in table.columns}, table.size
+    entries = parse_entries(data, path)
+    return TextSource(data, entries), _by_column(entries), len(entries.raws)
+
+
+def _by_column(entries: Entries) -> _Cells:
+    cells: dict[str, dict[int, Any]] = {}
+    for number, values in enumerate(entries.values):
+        for name, value in values.items():
+            cells.setdefault(name, {})[number] = value
+    return cells
+
+
+def _judged(name: str, values: Mapping[int, Any], cells: _Cells, names: Names, folder: str) -> _Column:
+    if name == KEY:
+        known = set().union(*(cells.get(of, ()) for of in _OF_AN_ENTRY)) >= values.keys()
+    else:
+        known = bool(_PATHS.fullmatch(name) or _IDS.fullmatch(name))
+    named = {number: tuple(_names_in(value, numbers=known)) for number, value in values.items()}
+    every = {text for texts in named.values() for text in texts}
+    found = {text for text in every if names.at(text, folder) or names.anywhere(text, folder)}
+    pictures = {text for text in every if _is_picture(text)}
+    return _Column(
+        name,
+        named,
+        known=known,
+        found=bool(found),
+        all_found=found == every,
+        suffixed=bool(pictures),
+        all_pathlike=found | pictures == every,
+    )
+
+
+def _names_in(value: Any, *, numbers: bool) -> Iterator[str]:
+    """Yield what may be names: no addresses, no text of several lines; numbers only where names stand."""
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, int) and not isinstance(one, bool) and numbers:
+            yield str(one)
+        elif isinstance(one, str) and 0 < len(one) <= _LONGEST_NAME and "://" not in one and "\n" not in one:
+            yield one
+
+
+def _chosen(columns: Sequence[_Column]) -> list[_Column]:
+    """Return the columns of paths, else those of stems; what an entry is filed under must be one of them."""
+    keys = [column for column in columns if column.name == KEY]
+    if any(not (key.holds_paths or key.holds_stems) for key in keys):
+        return []
+    paths = [column for column in columns if column.name != KEY and column.holds_paths]
+    if not keys and not any(column.found for column in paths):
+        stems = [column for column in columns if column.holds_stems]
+        return stems or paths
+    # The addresses of an entry are those of its first name, which a control picture's is not.
+    return keys + sorted(paths, key=lambda column: not _MAIN.fullmatch(column.name))
+
+
+def _refuse_outside(path: str, columns: Iterable[_Column], names: Names, folder: str) -> None:
+    for column in columns:
+        for texts in column.cells.values():
+            for text in texts:
+                if names.place(text, folder) is None:
+                    raise DatasetError(f"{path} names {text}, which lies outside of the dataset")
+
+
+def _refuse_header(path: str, columns: Iterable[_Column], names: Names, folder: str) -> None:
+    """Refuse a table whose first row, taken for its header, names a picture: it could not be taken out."""
+    if not path.lower().endswith((".csv", ".tsv")):
+        return
+    for column in columns:
+        if not column.known and names.anywhere(column.name, folder):
+            raise DatasetError(f"{path} has no header: its first row names {column.name}")
+
+
+def _rows(
+    path: str, columns: Sequence[_Column], cells: _Cells, names: Names, count: int
+) -> Iterator[MetadataRow]:
+    folder = str(PurePosixPath(path).parent)
+    base = _base(columns, names, folder)
+    addresses = url_columns(cells)
+    for number in range(count):
+        texts = [text for column in columns for text in column.cells.get(number, ())]
+        if not texts:
+            raise DatasetError(f"{path}, entry {number + 1}: it names no picture")
+        meant = (names.anywhere(text, folder) if base is None else names.at(text, base) for text in texts)
+        found = (
+            files or (_missing(names.place(text, folder) or text),)
+            for text, files in zip(texts, meant, strict=True)
+        )
+        urls = (cells[column].get(number) for column in addresses)
+        yield MetadataRow(tuple(found), tuple(url for url in urls if isinstance(url, str) and url))
+
+
+def _base(columns: Iterable[_Column], names: Names, folder: str) -> str | None:
+    """Return the folder from which every name leads to a file that is there, or None."""
+    every = {text for column in columns for texts in column.cells.values() for text in texts}
+    return next((base for base in (folder, "") if all(names.at(text, base) for text in every)), None)
+
+
+def _missing(place: str) -> str:
+    return place if PurePosixPath(place).suffix else f"{place}.*"
+
+
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def _may_be_list(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in LIST_SUFFIXES

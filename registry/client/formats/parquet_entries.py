@@ -1,0 +1,105 @@
+"""Parquet files row by row: their columns of text, and the file without some of its rows.
+
+The schema stays with its metadata (the ``huggingface`` key, without which an image column silently becomes a
+struct), and so do the row groups. Needs the extra ``[parquet]``.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from registry.errors import DatasetError, FormatError
+
+__all__ = ["MAX_COLUMN_BYTES", "ParquetEntries", "copy_kept", "pyarrow_modules"]
+
+MAX_COLUMN_BYTES = 256 * 1024 * 1024
+"""A larger column is not read: a small file can hold any size, and what it says of that need not be true."""
+
+_BATCH = 4096
+
+
+def pyarrow_modules() -> tuple[Any, Any]:
+    """Return ``pyarrow`` and ``pyarrow.parquet``; raises :class:`FormatError` when they are not installed."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise FormatError(
+            "tables need pyarrow, which is not installed", hint="pip install 'caveat-registry[parquet]'"
+        ) from error
+    return pyarrow, pyarrow.parquet
+
+
+class ParquetEntries:
+    """The rows of a parquet file; ``where`` names it in errors.
+
+    ``columns`` are those of texts, of lists of texts and of whole numbers, ``size`` is the number of rows.
+    Raises :class:`DatasetError` for what cannot be read, :class:`FormatError` without pyarrow.
+    """
+
+    def __init__(self, data: bytes, where: str) -> None:
+        self._arrow, self._parquet = pyarrow_modules()
+        self._data, self._where = data, where
+        with self._reading() as file:
+            self.size: int = file.metadata.num_rows
+            self.columns = [field.name for field in file.schema_arrow if self._is_plain(field.type)]
+
+    def column(self, name: str) -> list[Any]:
+        """Return the values of a column. Raises :class:`DatasetError` when it is over its largest size."""
+        values: list[Any] = []
+        size = 0
+        with self._reading() as file:
+            try:
+                for batch in file.iter_batches(batch_size=_BATCH, columns=[name]):
+                    size += batch.nbytes
+                    if size > MAX_COLUMN_BYTES:
+                        raise DatasetError(
+                            f"{self._where}: the column {name} is over {MAX_COLUMN_BYTES} bytes"
+                        )
+                    values += batch.column(0).to_pylist()
+            except (OSError, ValueError) as error:
+                raise self._unread(error) from error
+        return values
+
+    def rows(self, columns: Iterable[str]) -> list[dict[str, Any]]:
+        """Return every row with the values of ``columns``."""
+        values = {name: self.column(name) for name in columns}
+        return [{name: column[number] for name, column in values.items()} for number in range(self.size)]
+
+    def without(self, lost: frozenset[int]) -> bytes:
+        """Return the file without the rows of these numbers, from 0; the same bytes when there are none."""
+        if not lost:
+            return self._data
+        sink = self._arrow.BufferOutputStream()
+        with self._reading() as file:
+            copy_kept(file, sink, lambda number: number not in lost)
+        return bytes(sink.getvalue())
+
+    def _reading(self) -> Any:
+        try:
+            return self._parquet.ParquetFile(self._arrow.BufferReader(self._data))
+        except (OSError, ValueError) as error:
+            raise self._unread(error) from error
+
+    def _unread(self, error: Exception) -> DatasetError:
+        return DatasetError(f"{self._where} is not a parquet file that can be read: {error}")
+
+    def _is_plain(self, kind: Any) -> bool:
+        types = self._arrow.types
+        if types.is_list(kind) or types.is_large_list(kind):
+            kind = kind.value_type
+        return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind))
+
+
+def copy_kept(file: Any, target: Any, keeps: Callable[[int], bool]) -> None:
+    """Write the rows of an open parquet file whose number ``keeps`` takes, a row group at a time."""
+    arrow, parquet = pyarrow_modules()
+    number = 0
+    with parquet.ParquetWriter(target, file.schema_arrow) as out:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            kept = table.filter(
+                arrow.array([keeps(number + row) for row in range(table.num_rows)], arrow.bool_())
+            )
+            number += table.num_rows
+            if kept.num_rows:
+                out.write_table(kept)
