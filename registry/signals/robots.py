@@ -10,7 +10,8 @@ A rule of robots.txt is about fetching. What follows from it for a use is inferr
    for ``OWN``. In the group of an AI crawler, or in no group, they may restrict and never permit.
 5. The file is read with both groupings (:mod:`registry.signals.robots_file`), and the stricter counts: what
    only one of them has may restrict, and never permit. So may a file of another host.
-6. 4xx: there is no file, and nothing is said. 408, 425 and 429, and everything that is neither 2xx nor 4xx,
+6. What breaks the rules and was plainly meant restricts too (:mod:`registry.signals.robots_salvage`).
+7. 4xx: there is no file, and nothing is said. 408, 425 and 429, and everything that is neither 2xx nor 4xx,
    is no answer: an error, and by RFC 9309, 2.3.1.4, a disallow.
 """
 
@@ -34,6 +35,7 @@ from registry.signals.robots_file import (
     parse,
     readable,
 )
+from registry.signals.robots_salvage import meant
 from registry.statement import Quality, Speaker, Statement
 
 __all__ = [
@@ -94,6 +96,7 @@ def read(site_file: SiteFile, url: str, agents: Agents) -> Reading:
     robots = parse(site_file.data)
     place = robots.at(path)
     said = [*_note(robots, origin), *_crawling(place, origin), *_addressed(robots, place, agents, origin)]
+    said += _meant(robots, path, agents, origin)
     return joined([Reading(tuple(said)), _policies(robots, place, agents, site_file, at_home=at_home)])
 
 
@@ -154,6 +157,19 @@ def _addressed(robots: Robots, place: Place, agents: Agents, origin: Origin) -> 
             scope = max(_scope(rule) for _, rule in kept_out)
             said = f"User-agent: {names}{more}, Disallow: {kept_out[0][1].path}"
             yield _reserved(origin, uses, said, scope)
+
+
+def _meant(robots: Robots, path: str, agents: Agents, origin: Origin) -> Iterator[Statement]:
+    """Yield what lines that break the rules were plainly meant to reserve."""
+    kinds = {agent.token: agent.kind for agent in agents.agents}
+    for one in meant(robots, (EVERYBODY, OWN, *kinds), path):
+        kind = kinds.get(one.name)
+        uses = RESERVED_BY[kind] if kind else tuple(Use)
+        if one.field is Field.TRAINING:
+            uses = RESERVED_BY[AgentKind.TRAINING] if kind in (None, AgentKind.TRAINING) else ()
+        if uses:
+            said = f"User-agent: {one.name}, {one.field.capitalize()}: {one.value}"
+            yield _reserved(origin, uses, said, Scope.PREFIX)
 
 
 def _named(robots: Robots, agents: Iterable[Agent]) -> Iterator[Agent]:

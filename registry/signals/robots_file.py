@@ -12,6 +12,7 @@ What the standard leaves open, or what readers do differently, is decided so:
 5. ``READ`` bytes are read, to the last whole line. A file that is longer says so (``cut``).
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,6 +41,7 @@ EVERYBODY = "*"
 
 _BLANKS = " \t\v\f\u00a0\u200b\ufeff"
 """What is taken off the ends of a line; byte order marks also stand where files were joined."""
+_ODD = re.compile(r"[^/*$]|/[^\s,;]*[\s,;]")
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz_-")
 _CACHED = 64
 
@@ -53,6 +55,7 @@ class Field(StrEnum):
     USAGE = "content-usage"
     SIGNAL = "content-signal"
     LICENCE = "license"
+    TRAINING = "disallowaitraining"
     SITE = "sitemap"
     """About the whole site, outside all groups: sitemap, host."""
     OTHER = "other"
@@ -73,6 +76,9 @@ _EXACT = {
     "content-signal": Field.SIGNAL,
     "content-signals": Field.SIGNAL,
     "license": Field.LICENCE,
+    "licence": Field.LICENCE,
+    "disallowaitraining": Field.TRAINING,
+    "disallow-ai-training": Field.TRAINING,
     "host": Field.SITE,
 }
 _BEGINNINGS = (
@@ -107,7 +113,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """Names in lower case, rules in the order in which they hold, usages with paths, and other lines."""
+    """Names in lower case, rules in the order in which they hold, usages with paths, and other lines.
+
+    Among the others is a ``Disallow`` whose value is no single path.
+    """
 
     names: frozenset[str]
     rules: tuple[Rule, ...]
@@ -260,7 +269,8 @@ def _line(text: str, apart: bool) -> Line | None:
     key, colon, value = text.partition(":")
     if colon:
         return Line(_field(key.rstrip(_BLANKS).lower()), value.strip(_BLANKS), apart)
-    words = text.split()
+    # A full-width colon is one to whoever writes Chinese or Japanese, and none to a crawler.
+    words = text.replace("\uff1a", " ").split()
     field = _field(words[0].lower())
     # Without its colon a line may restrict, and never permit.
     forgiven = len(words) == 2 and field in (Field.AGENT, Field.DISALLOW)
@@ -303,6 +313,8 @@ def _group(names: Iterable[str], lines: Iterable[Line], known: dict[tuple[bool, 
             others.append(line)
         elif line.value:
             key = (line.field is Field.ALLOW, line.value)
+            if line.field is Field.DISALLOW and _ODD.match(line.value):
+                others.append(line)
             rules.add(known.get(key) or known.setdefault(key, Rule(*key, path_pattern(line.value))))
     ordered = tuple(sorted(rules, key=lambda rule: rule.order))
     return Group(frozenset(names), ordered, tuple(usages), tuple(others))

@@ -324,3 +324,21 @@ def test_another_reader_says_the_same_where_both_groupings_agree(groups, path, a
     text, url = "\n".join(lines), f"https://a.example/{path}"
     # It takes a dollar at the end for a character too, so the addresses have none.
     assert parse(text.encode()).allows([agent], path_of(url)) == Protego.parse(text).can_fetch(url, agent)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "User-agent: "
+        + ", ".join(one.token for one in AGENTS.agents)
+        + "\n"
+        + "Disallow: /*a*b*c*d\n" * 22_000,
+        ("User-agent: " + ", ".join(one.token for one in AGENTS.agents) + "\nDisallow: x\n") * 200,
+        "User-agent: *\n" + "Disallow: /a,/b,/c\n" * 25_000,
+        "User-agent: " + "a," * 250_000 + "\nDisallow: /\n",
+    ],
+    ids=["a list and many rules", "many lists", "many lists of paths", "a long list"],
+)
+def test_what_is_salvaged_costs_little_time(data, timed):
+    with timed(2):
+        read(site_file(data), f"https://a.example/{'abcd' * 1000}", AGENTS)
