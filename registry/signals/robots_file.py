@@ -270,7 +270,7 @@ def _line(text: str, apart: bool) -> Line | None:
     if colon:
         return Line(_field(key.rstrip(_BLANKS).lower()), value.strip(_BLANKS), apart)
     # A full-width colon is one to whoever writes Chinese or Japanese, and none to a crawler.
-    words = text.replace("\uff1a", " ").split()
+    words = text.replace("\uff1a", " ").split() or [""]
     field = _field(words[0].lower())
     # Without its colon a line may restrict, and never permit.
     forgiven = len(words) == 2 and field in (Field.AGENT, Field.DISALLOW)
