@@ -360,6 +360,8 @@ def test_what_only_looks_like_a_list_stays_as_it_was(filtered, path, text):
         ("files.toml", 'files = ["/far/other.png"]'),
         ("files.txt", "other.png\n"),
         ("cat.json", '{"like": "other.png"}'),
+        ("m.csv", "what,text\ncat,x\nother,secret\nnowhere,z\n"),
+        ("m.tsv", "text\twhat\r\nsecret\tx/other\r\ny\tnowhere\r\n"),
     ],
 )
 def test_a_text_that_is_no_list_but_names_what_goes_is_left_out(filtered, path, text):

@@ -10,6 +10,7 @@ along, and links to folders are refused, since what lies behind them would be pa
 import contextlib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -152,7 +153,7 @@ class PictureFolder:
             except OSError as error:
                 raise DatasetError(f"{self.root / path} cannot be read: {error.strerror}") from error
             own = self.layout.shared.get(path, frozenset())
-            named = next((file for file in sorted(gone.keys() - own) if _is_named(file, text)), None)
+            named = next((file for file in sorted(gone.keys() - own) if _is_named(file, path, text)), None)
             if named is not None and path not in found:
                 found[path] = f"names {named}, and lists of this kind are not rewritten"
         return found
@@ -209,11 +210,13 @@ def _lists_told(lists: Sequence[Metadata]) -> str:
     return f", listed in {', '.join(found.path for found in lists[:3])}{more}"
 
 
-def _is_named(picture: str, text: str) -> bool:
-    """Say whether a list names a picture: by its file name, or by a quoted path without the suffix."""
+def _is_named(picture: str, path: str, text: str) -> bool:
+    """Say whether a text names a picture: by its file name, or by its stem in quotes or as a cell."""
     name, stem = PurePosixPath(picture).name, PurePosixPath(picture).stem
-    escaped = json.dumps(name)[1:-1]
-    return name in text or escaped in text or any(f'{before}{stem}"' in text for before in ("/", '"'))
+    if name in text or json.dumps(name)[1:-1] in text or f'/{stem}"' in text or f'"{stem}"' in text:
+        return True
+    cell = rf"(^|[,\t/]){re.escape(stem)}([,\t\r]|$)"
+    return path.lower().endswith((".csv", ".tsv")) and re.search(cell, text, re.M) is not None
 
 
 def _require_regular(path: Path) -> None:
