@@ -107,9 +107,10 @@ def filter_(
     """Copy the dataset SRC to DST without the works that are reserved.
 
     SRC is a folder of pictures with captions, kohya's N_concept folders, an imagefolder with
-    metadata.jsonl or .csv, a folder of WebDataset .tar shards or one of them, or a .csv, .tsv or .parquet
-    file with a column of URLs. It is never changed. Captions, caches, masks and rows of removed works go
-    with them. DST.caveat/ tells what was decided of each sample and why, with a report to open.
+    metadata.jsonl or .csv, a folder of WebDataset .tar shards or one of them, a .zip of pictures, or a .csv,
+    .tsv or .parquet file with a column of URLs. It is never changed. Captions, caches, masks and rows of
+    removed works go with them. DST.caveat/ tells what was decided of each sample and why, with a report to
+    open.
 
     What the pictures say themselves is read too: IPTC, C2PA and TDMRep in the files and in .xmp files beside
     them. A signal that cannot be read sets its picture aside.

@@ -76,7 +76,7 @@ REFUSED = {
     "parquet shards": ({"a/0.parquet": "x"}, "", "auto", "0.parquet, and shards are not read"),
     "kohya and loose": ({"1_a/a.jpg": PICTURE, "b.jpg": PICTURE}, "", "auto", "two formats at once"),
     "kohya and metadata": ({"1_a/a.jpg": PICTURE, "metadata.jsonl": ""}, "", "auto", "two formats at once"),
-    "a file of another kind": ({"a.zip": "x"}, "a.zip", "auto", "no dataset that is read here"),
+    "a file of another kind": ({"a.rar": "x"}, "a.rar", "auto", "no dataset that is read here"),
     "a single picture": ({"a.jpg": PICTURE}, "a.jpg", "auto", "no dataset that is read here"),
     "a format nobody knows": ({"a.jpg": PICTURE}, "", "lance", "no format 'lance'"),
     "shards wanted of a folder": ({"a.jpg": PICTURE}, "", "webdataset", "not of format webdataset"),

@@ -1,7 +1,8 @@
 """Dataset formats: which one a path holds, and why.
 
 :func:`detect` says what it saw and refuses to guess between two. One file a family: ``folder`` (pictures
-with captions, kohya, imagefolder), ``table`` (CSV, TSV, parquet of URLs) and ``shards`` (WebDataset).
+with captions, kohya, imagefolder), ``table`` (CSV, TSV, parquet of URLs), ``shards`` (WebDataset) and
+``zipped``.
 """
 
 import re
@@ -13,6 +14,7 @@ from registry.client.formats.folder import PictureFolder, walk
 from registry.client.formats.metadata import METADATA_NAMES
 from registry.client.formats.shards import WebDataset
 from registry.client.formats.table import DELIMITERS, CsvTable, ParquetTable
+from registry.client.formats.zipped import ZipPictures
 from registry.client.pictures import PICTURE_SUFFIXES
 from registry.errors import FormatError
 
@@ -26,6 +28,7 @@ FORMATS = {
     "tsv": "a TSV file with a column of URLs",
     "parquet": "a parquet file with a column of URLs",
     "webdataset": "tar shards, or one, with pictures and texts of one key side by side (img2dataset)",
+    "zip": "a zip archive of pictures, captions beside them under the same stem",
 }
 """Name → what it is."""
 
@@ -64,6 +67,8 @@ def _opened(source: Path, name: str, why: str) -> Format:
         return CsvTable(source)
     if name == "webdataset":
         return WebDataset(source, why)
+    if name == "zip":
+        return ZipPictures(source, why)
     return PictureFolder(source, name, why)
 
 
@@ -73,11 +78,13 @@ def _file_formats(source: Path) -> dict[str, str]:
         return {suffix.removeprefix("."): f"ends in {suffix}"}
     if suffix == ".tar":
         return {"webdataset": "ends in .tar"}
+    if suffix == ".zip":
+        return {"zip": "ends in .zip"}
     if _PACKED.fullmatch(source.name):
         raise _packed(source)
     raise FormatError(
         f"{source} is no dataset that is read here",
-        hint="Give a folder of pictures or of .tar shards, or a .csv, .tsv or .parquet file with URLs.",
+        hint="Give a folder of pictures or .tar shards, a .zip, or a .csv, .tsv or .parquet with URLs.",
     )
 
 
