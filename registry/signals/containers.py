@@ -64,6 +64,8 @@ XMP_TAG = 700
 _EXIF = b"Exif\0\0"
 _PROFILES = tuple(b"raw profile type " + name for name in (b"xmp", b"app1", b"exif"))
 _MAX_FAULTS = 16
+_RIFF_HEADER = 12
+_JXL = b"\0\0\0\x0cJXL "
 _EXIF_DIRECTORIES = 4
 _BEGINNINGS = (b"<?xpacket", b"<x:xmpmeta", b"<x:xapmeta", b"<rdf:RDF")
 _PIECE = struct.Struct(">32sII")
@@ -140,6 +142,8 @@ def find_packets(data: bytes) -> Found:
     finder = _Finder(data, picture_kind(data))
     if finder.kind in WALKS:
         _walk(finder, _TAKES[finder.kind])
+    elif data.startswith(_JXL) and b"brobxml " in data:
+        finder.attempt(_refuse_packed)
     elif finder.kind == "tiff":
         finder.attempt(_take_tiff)
     else:
@@ -151,7 +155,9 @@ def find_packets(data: bytes) -> Found:
 
 def _walk(finder: _Finder, takes: dict[bytes, Callable[[_Finder, Part], None]]) -> None:
     """Look into each part; of a file that breaks off, the rest is searched."""
+    end = _RIFF_HEADER
     for number, part in enumerate(WALKS[finder.kind](finder.data)):
+        end = part.stop
         if number == MAX_PARTS or len(finder.faults) > _MAX_FAULTS:
             finder.attempt(_give_up, part)
             return
@@ -159,6 +165,14 @@ def _walk(finder: _Finder, takes: dict[bytes, Callable[[_Finder, Part], None]]) 
         whole = take is None or finder.attempt(take, part)
         if whole and part.stop > len(finder.data):
             finder.attempt(_search, part.start)
+
+    if finder.kind == "webp" and end < len(finder.data):
+        # Some writers add a chunk and leave the size in the header as it was.
+        finder.attempt(_search, end)
+
+
+def _refuse_packed(_finder: _Finder) -> None:
+    raise UnreadableError("XMP in a JPEG XL that is packed (brob), which is not read", Status.ERROR)
 
 
 def _give_up(finder: _Finder, part: Part) -> None:

@@ -5,6 +5,7 @@ packet, and binds to what is found there. What is no value of PLUS restricts if 
 and is recorded as unknown if not. Of several values each is a statement: the strictest decides.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -92,6 +93,7 @@ MAX_MARKS = 400_000
 
 _MAX_TERMS = 4000
 _MAX_VALUES = 64
+_PARTS = re.compile("[/#:]")
 
 
 def read(properties: Properties, origin: Origin) -> Reading:
@@ -136,8 +138,8 @@ def _bare(value: str) -> str:
 
 def _begins_as_prohibition(value: str) -> bool:
     """Say whether it prohibits what no table knows, in any vocabulary, or in the words shown to people."""
-    bare = _bare(value)
-    return any(one.startswith(("DMI-PROHIBITED", "PROHIBITED")) for one in (bare, bare.rpartition("/")[2]))
+    parts = _PARTS.split(_bare(value).replace("_", "-"))
+    return any(one.lstrip().startswith(("DMI-PROHIBITED", "PROHIBITED", "NOT ALLOWED")) for one in parts)
 
 
 def _terms(code: DataMining | None, properties: Properties) -> str:

@@ -2,7 +2,8 @@
 
 It finds, wherever they stand in the first ``LARGEST`` bytes:
 
-1. ``<meta name="…" content="…">`` (or ``property``) of the names in ``METAS``;
+1. ``<meta name="…" content="…">`` (or ``property``, ``http-equiv``) of the names in ``METAS``, also several
+   at once and as they are spelt in other carriers;
 2. links with ``rel=license``: those of the type ``application/rsl+xml`` lead to RSL, others to a licence;
 3. ``<script type="application/rsl+xml">``, RSL in the page itself.
 
@@ -25,6 +26,10 @@ LARGEST = 2_000_000
 """Bytes of a page that are read; a page whose head goes on after them is a fault."""
 
 METAS = frozenset({"robots", "caveat", "tdm-reservation", "tdm-policy"})
+_SPELT = {
+    "x-robots-tag": "robots",
+    **{f"tdm{mark}{name}": f"tdm-{name}" for mark in ":_" for name in ("reservation", "policy")},
+}
 RSL_TYPE = "application/rsl+xml"
 
 _COMMENT_END = re.compile("--!?>")
@@ -133,7 +138,9 @@ class _Parser(HTMLParser):
         return self.rawdata.find(">", i) + 1 or -1
 
     def _meta(self, values: dict[str, str]) -> None:
-        for name in {values.get("name", "").strip().lower(), values.get("property", "").strip().lower()}:
+        every = " ".join(values.get(name, "") for name in ("name", "property", "http-equiv"))
+        words = dict.fromkeys(every.lower().replace(",", " ").split())
+        for name in dict.fromkeys(_SPELT.get(one, one) for one in words):
             if name in METAS:
                 self.metas.append((name, values.get("content", "").strip()))
 

@@ -101,6 +101,7 @@ def name_of(tag: str) -> Name:
 
 _RESOURCE = (RDF, "resource")
 _LANG = (_XML, "lang")
+_VALUE = (RDF, "value")
 
 
 @dataclass(slots=True)
@@ -128,18 +129,20 @@ class _Collector:
         if self._left < 0 or len(self._open) == MAX_DEPTH:
             said = f"at most {MAX_ELEMENTS} elements of XMP, {MAX_DEPTH} deep, are read; there are more"
             raise UnreadableError(said, Status.ERROR)
-        resource, default = "", False
+        resource, default, values = "", False, list[str]()
         for key, value in attributes.items():
             name = name_of(key)
             if name == _RESOURCE:
                 resource = value
+            elif name == _VALUE:
+                values.append(value.strip())
             elif name == _LANG:
                 default = value.lower() == "x-default"
             elif name[0] not in _UNSPOKEN:
                 self._say(name, value)
         if self._open:
             self._open[-1].empty = False
-        self._open.append(_Open(name_of(tag), resource, default))
+        self._open.append(_Open(name_of(tag), resource, default, values=values, empty=not values))
 
     def data(self, text: str) -> None:
         self._open[-1].text.append(text)

@@ -113,6 +113,7 @@ FOUND = {
     ),
     "webp": (webp((b"XMP ", XMP)), [XMP]),
     "webp, of odd length": (webp((b"XMP ", XMP + b" "), (b"XMP ", OTHER)), [XMP + b" ", OTHER]),
+    "webp, beyond the size in its header": (webp((b"JUNK", b"1234")) + b"XMP " + XMP, [XMP]),
     "webp by Pillow": (picture("WEBP", XMP), [XMP]),
     "webp, the fourth letter a zero": (webp((b"XMP\0", XMP)), [XMP]),
     "webp, in Exif": (webp((b"EXIF", b"Exif\0\0" + EXIF)), [XMP]),
@@ -301,3 +302,8 @@ def test_damage_anywhere_never_raises(kind, seed, flips):
 def test_any_bytes_are_read_without_an_exception(rest, head):
     found = find_packets(head + rest)
     assert b"<?xpacket" in rest or b"<x:x" in rest or not found.packets or head == b"II*\0"
+
+
+def test_packed_xmp_of_a_jpeg_xl_is_a_fault():
+    data = b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0\0\0\x10brobxml \x8b\0\0\0"
+    assert ["packed (brob)" in one.message for one in find_packets(data).faults] == [True]
