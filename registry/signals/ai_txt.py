@@ -4,7 +4,7 @@
    name (a page, a file of context for assistants), and says nothing.
 2. Of the rules that match the longest holds, and of equal ones ``Disallow``.
 3. ``*.jpg`` names a kind of file: it matches the path's ending, whatever its case and query. A ``Disallow``
-   matches as in robots.txt too.
+   matches as in robots.txt too, and one of ``/*.jpg`` names the kind as well.
 4. ``Disallow`` reserves and ``Allow`` allows ``USES``. What is said to everybody, to Spawning's name or to
    ours may allow, by the host itself and under both groupings; what another name is told may only reserve.
 5. 4xx: there is no file. No other answer but 2xx is one: an error.
@@ -32,7 +32,7 @@ LARGEST = READ
 USES = (Use.TDM, Use.TRAIN, Use.GENAI_TRAIN)
 
 _ADDRESSED = (EVERYBODY, OWN, "spawning-ai")
-_ENDING = re.compile(r"\*?(\.[A-Za-z0-9]+)\$?")
+_ENDING = re.compile(r"(?:/?\*)?(\.[A-Za-z0-9]+)\$?")
 
 
 def read(site_file: SiteFile, url: str) -> Reading:
@@ -82,7 +82,7 @@ def _longest(rules: Iterable[Rule], path: str) -> Rule | None:
 
 def _covers(rule: Rule, path: str) -> bool:
     kind = _ENDING.fullmatch(rule.path)
-    if kind is None:
+    if kind is None or (rule.allows and rule.path.startswith("/")):
         return rule.pattern.matches(path)
     ends = path.partition("?")[0].lower().endswith(kind[1].lower())
     return ends or (not rule.allows and rule.pattern.matches(path))

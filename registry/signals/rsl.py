@@ -76,6 +76,17 @@ USAGES = {
 }
 """Usage token → uses; a token that is not here covers none."""
 
+_PROHIBITED = USAGES | {
+    "*": tuple(Use),
+    "ai": _AI,
+    "training": _TRAIN,
+    "ai-training": _TRAIN,
+    "train": _TRAIN,
+}
+"""The same for what is prohibited, where a word that plainly means one of them restricts."""
+
+_BETWEEN = re.compile(r"[\s,;|]+")
+
 _ADDRESS = re.compile(r"(https?)://([^/?#\s]*)([^#\s]*)", re.IGNORECASE)
 _LINK = re.compile(r"<([^<>]*)>([^<]*)")
 _PARAMETER = re.compile(r';[ \t]*([a-z]+)[ \t]*=[ \t]*(?:"([^"]*)"|([^;," \t]*))', re.IGNORECASE)
@@ -230,6 +241,8 @@ def _parsed(data: bytes) -> _Document:
     if not namespaced:
         space = _space(root)
         elements = list(root.iter(f"{space}content"))
+    if not elements and len(root):
+        raise InputError("a document without a content")
     return _Document(tuple(_content(one, space) for one in elements), namespaced)
 
 
@@ -302,13 +315,17 @@ def _licence(element: Element, content: Element, space: str) -> _Licence:
 
 
 def _uses(usages: Iterable[tuple[str, list[str]]], wanted: str) -> frozenset[Use]:
+    words = _PROHIBITED if wanted == "prohibits" else USAGES
     return frozenset(
-        use for name, tokens in usages if name == wanted for one in tokens for use in USAGES.get(one, ())
+        use for name, tokens in usages if name == wanted for one in tokens for use in words.get(one, ())
     )
 
 
 def _tokens(element: Element) -> list[str]:
-    return "".join(element.itertext()).replace(",", " ").lower().split()
+    text = "".join(element.itertext()).lower()
+    if element.tag.endswith("prohibits"):
+        text = _BETWEEN.sub(" ", text).replace("_", "-")
+    return text.replace(",", " ").split()
 
 
 def _kind(element: Element, default: str) -> str:
