@@ -1,6 +1,7 @@
 """A segment is whole and as it was written, or refused; a write that fails leaves nothing."""
 
 import errno
+import gc
 import json
 import os
 import re
@@ -406,6 +407,7 @@ class TestFailing:
         assert names(path.parent) == []
 
     def test_no_descriptor_stays_open(self, path):
+        gc.collect()  # what other tests left open
         before = len(os.listdir("/proc/self/fd"))
         for error in (None, ValueError):
             for _ in range(5):
@@ -416,7 +418,7 @@ class TestFailing:
                 except ValueError:
                     pass
                 open_segment(path)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before
 
 
 class TestFullDisk:
