@@ -110,7 +110,7 @@ faults: $(FUSE) ## kills, failing calls, full disks, lost power: what was acknow
 	@[ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
 	  { command -v strace && command -v faketime && command -v fusermount3; } >/dev/null || \
 	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends strace faketime fuse3; }
-	$(BIN)/python -m tests.faults
+	$(BIN)/python -m tests.faults.side_by_side
 
 bench: $(PEERS) ## speed beside the peers, as ratios of one run: 10 million hashes, minutes
 	$(BIN)/python tests/with_postgres.py $(BIN)/python tests/bench/run.py
