@@ -162,7 +162,7 @@ def judge(
         if not fault:
             asked += _questions(sample, _fingerprint(sample, hashed))
     urls = [one.url for one in asked if one.url is not None]
-    said = sites.read(urls) if sites is not None else {}
+    said = None if sites is None else sites.read(urls)
     answers = [iter(registry.lookup(asked, rules.use, review=rules.review)) for registry in registries]
     for sample, fault in zip(samples, faults, strict=True):
         fingerprint, reading = _fingerprint(sample, hashed), _reading(sample, hashed)
@@ -172,7 +172,9 @@ def judge(
             count = len(_questions(sample, fingerprint))
             known = [[next(answer) for _ in range(count)] for answer in answers]
             as_of = {r.url: min(k.as_of_seq for k in own) for r, own in zip(registries, known, strict=True)}
-            reading = joined([reading, *(said[url] for url in sample.urls if url in said)])
+            if said is not None:
+                # By address, and each must be there: a site that was not read has not said nothing.
+                reading = joined([reading, *(said[url] for url in sample.urls)])
             verdict = _verdict(sample, reading, [one for own in known for one in own], rules)
             yield replace(verdict, fingerprint=fingerprint, as_of_seq=as_of)
 

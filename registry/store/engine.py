@@ -134,7 +134,12 @@ def _is_sqlite_in_use(path: Path) -> bool:
         # Only the last connection may leave the write-ahead log.
         connection.execute("PRAGMA journal_mode=DELETE").fetchall()
     except module.OperationalError as error:
-        return "locked" in str(error)
+        if "locked" in str(error):
+            return True
+        raise StorageError(
+            f"the database {path} does not say who uses it: {error}",
+            hint="If nobody does, move it away with its -wal and -shm.",
+        ) from error
     except module.DatabaseError:
         return False
     finally:
