@@ -88,6 +88,18 @@ class _Reading:
         if self.damage is not None:
             raise self.damage
 
+    def require_reached(self, found: Iterable[tuple[int, str]]) -> None:
+        """Raise :class:`StaleIndexError` when a place that was found is of an event yet to come."""
+        for number, _ in found:
+            if not 0 < Place.of(number).seq <= self.reached.seq:
+                raise StaleIndexError(f"the index names event {Place.of(number).seq}, which is yet to come")
+
+    def check_all(self) -> None:
+        """Raise :class:`SegmentError` when any block of its segments does not have its checksum now."""
+        for one in self.segments.values():
+            for number in range(one.blocks):
+                one.check(number)
+
 
 class Lookup:
     """Answers from one store; one instance a process, shared by its threads.
@@ -127,7 +139,13 @@ class Lookup:
         seq = head if as_of_seq is None else as_of_seq
         if not 0 <= seq <= head:
             raise InputError(f"as_of_seq: asked as of event {seq}; the last one is {head}")
-        found, incomplete = find(reading.index, questions, review=review)
+        try:
+            found, incomplete = find(reading.index, questions, review=review)
+            reading.require_reached(chain.from_iterable(found))
+        except Exception:
+            # A turned bit leads the search anywhere; what fails on a sound index is a fault of this program.
+            reading.check_all()
+            raise
         # A bit may have been found to have turned while it was searched.
         reading.require_sound()
         said = _Said.read(self._store, chain.from_iterable(found), seq)

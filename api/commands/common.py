@@ -20,6 +20,7 @@ __all__ = [
     "DATA",
     "DATABASE",
     "LOOK_AGAIN_SECONDS",
+    "connected",
     "existing",
     "follow",
     "opened",
@@ -64,12 +65,19 @@ def opened(settings: Settings) -> Store:
 
 
 def existing(settings: Settings) -> Store:
-    """Open a database that is there; a mistyped folder must not become a new registry."""
+    """Connect to a database that is there; a mistyped folder must not become a new registry."""
     if settings.database.startswith("sqlite:///") and not Path(settings.database[10:]).exists():
         raise SettingsError(
             f"there is no registry at {settings.database}", hint="Check --data; db init makes one."
         )
-    return Store.open(settings.database)
+    return connected(settings)
+
+
+def connected(settings: Settings) -> Store:
+    """Connect to a database until the command ends."""
+    store = Store.open(settings.database)
+    click.get_current_context().call_on_close(store.close)
+    return store
 
 
 def follow(failed: str, step: Callable[[], None], waking: Waking | None = None) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from api.commands.common import DATA, DATABASE, existing, follow, opened, read_settings
+from api.commands.common import DATA, DATABASE, connected, existing, follow, opened, read_settings
 from registry.backup import back_up, find_missing, replay, require_newest, require_unused, restore, set_aside
 from registry.builder import Builder
 from registry.errors import LogError, SettingsError
@@ -62,7 +62,7 @@ def db_build_index(data: Path | None, database: str | None, go_on: bool) -> None
         built = Builder(existing(settings), folder).build(least=1)
         click.echo("nothing new to build" if built is None else f"built {_told(built)}")
         return
-    store = Store.open(settings.database)
+    store = connected(settings)
     builder, checked = Builder(store, folder), time.monotonic()
 
     def build() -> None:
@@ -118,7 +118,7 @@ def db_restore(
         store = existing(settings)
         require_unused(store)
     else:
-        store = Store.open(settings.database)
+        store = connected(settings)
         restore(store, file)
         migrate(store)
     click.echo(f"the database is at event {store.head():,}")

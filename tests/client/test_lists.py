@@ -465,7 +465,7 @@ def test_a_small_parquet_file_with_a_huge_column_is_not_read(filtered, monkeypat
     data = parquet({"image": ["a.png"] * 20, "caption": ["x" * 100_000] * 20})
     assert len(data) < 1 << 16
     run = filtered({**pictures("a.png"), "m.parquet": data})
-    assert "the column caption is over 1048576 bytes" in run.faults["m.parquet"]
+    assert "over 1,048,576 bytes unpacked: the columns caption" in run.faults["m.parquet"]
 
 
 # Laws.

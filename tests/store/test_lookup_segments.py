@@ -619,6 +619,54 @@ class TestBitsThatTurnLater:
         with pytest.raises(SegmentError, match="turned"):
             watched.ask([Question(url=URLS[0])])
 
+    @pytest.mark.parametrize(
+        ("array", "bit", "question"),
+        [
+            ("pdq.windows", 7, Question(fingerprint=Fingerprint(1, 100, None, {"full": NEAR[0]}))),
+            ("pdq.places", 62, Question(fingerprint=Fingerprint(1, 100, None, {"full": NEAR[0]}))),
+            ("rules.records", 62, Question(url=URLS[0])),
+        ],
+        ids=["no such window", "an event to come", "an event to come, by its address"],
+    )
+    def test_what_leads_the_search_astray_is_named_before_it_is_looked_for(
+        self,
+        store: Store,
+        folder: IndexFolder,
+        registrar: Registrar,
+        caller: Any,
+        builder: Builder,
+        array: str,
+        bit: int,
+        question: Question,
+    ) -> None:
+        work = WorkDraft(url=URLS[0], fingerprint=Fingerprint(1, 100, None, {"full": NEAR[0]}))
+        registrar.register(caller, Draft(RESERVED, [work]))
+        assert builder.build(1) is not None
+        lookup = Lookup(store, folder)
+        assert len(lookup.ask([question]).statements[0]) == 1
+        path = folder.path / folder.parts()[0].file
+        header, size = path.read_bytes()[16:], int.from_bytes(path.read_bytes()[12:16], "little")
+        places = {name: at for name, _, _, at in json.loads(header[:size])["arrays"]}
+        with path.open("r+b") as file:
+            file.seek(places[array] + bit // 8)
+            byte = file.read(1)[0] ^ 1 << bit % 8
+            file.seek(places[array] + bit // 8)
+            file.write(bytes([byte]))
+        with pytest.raises(SegmentError, match="damaged since it was opened"):
+            lookup.ask([question])
+        with contextlib.suppress(SegmentError):  # until the events were read
+            lookup.catch_up()
+        settle(lookup)
+        assert len(lookup.ask([question]).statements[0]) == 1
+
+    def test_a_fault_of_the_search_in_sound_segments_stays_what_it_is(
+        self, watched: Lookup, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("registry.lookup.find", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            watched.ask([Question(url=URLS[0])])
+        assert watched.catch_up() > 0
+
     def test_the_thread_ends_with_its_owner_and_keeps_no_file_open(
         self, store: Store, folder: IndexFolder, history: History
     ) -> None:

@@ -12,17 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from registry.client.formats.metadata import url_columns
-from registry.client.formats.table import pyarrow_modules
+from registry.client.formats.parquet_entries import pyarrow_modules, read_columns
 from registry.errors import DatasetError, InputError
 from registry.jsontext import strict_json
 
-__all__ = ["MAX_COLUMN_BYTES", "Row", "mended_stats", "rows_beside", "urls_in"]
-
-MAX_COLUMN_BYTES = 256 * 1024 * 1024
-"""A small file can hold columns of any size: larger ones are not read."""
+__all__ = ["Row", "mended_stats", "rows_beside", "urls_in"]
 
 _KEYS = ("key", "__key__")
-_BATCH = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +46,10 @@ def rows_beside(path: Path) -> list[Row]:
             if key is None or not urls:
                 raise DatasetError(f"{path} has no column {'key' if key is None else 'url'}")
             wanted = [key, *urls, *(name for name in ("status", "error_message") if name in names)]
-            values = _columns(path, file, wanted)
+            values = read_columns(file, wanted, str(path))
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path} is not a parquet file that can be read: {error}") from error
     return [_row(number, one, key, urls) for number, one in enumerate(values)]
-
-
-def _columns(path: Path, file: Any, names: list[str]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    size = 0
-    for batch in file.iter_batches(batch_size=_BATCH, columns=names):
-        size += batch.nbytes
-        if size > MAX_COLUMN_BYTES:
-            raise DatasetError(f"{path}: its keys and addresses are over {MAX_COLUMN_BYTES:,} bytes")
-        found += batch.to_pylist()
-    return found
 
 
 def _row(number: int, values: dict[str, Any], key: str, columns: Iterable[str]) -> Row:

@@ -99,9 +99,16 @@ def _csv_entries(text: str, where: str, delimiter: str) -> Entries:
         names, head = [str(at) for at in range(max(len(row) for row, _ in rows))], ""
     else:
         del rows[0]
+    starts = tuple(accumulate((_line_count(raw) for _, raw in rows), initial=1 + _line_count(head)))[:-1]
+    for line, (row, _) in zip(starts, rows, strict=True):
+        if len(row) > len(names):
+            raise DatasetError(
+                f"{where}, line {line}: {len(row)} fields under {len(names)} names",
+                hint="Put a field with a comma in it in quotes.",
+            )
+    # A row that is shorter has nothing in its last columns.
     values = tuple(dict(zip(names, row, strict=False)) for row, _ in rows)
-    starts = accumulate((_line_count(raw) for _, raw in rows), initial=1 + _line_count(head))
-    return Entries(values, tuple(raw for _, raw in rows), tuple(starts)[:-1], head)
+    return Entries(values, tuple(raw for _, raw in rows), starts, head)
 
 
 def _line_count(raw: str) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from registry.errors import DatasetError
 
-__all__ = ["appearing", "copy_file", "sync_tree"]
+__all__ = ["appearing", "changed", "copy_file", "state_of", "sync_tree"]
 
 _CHUNK = 1 << 20
 
@@ -61,6 +61,20 @@ def _make_way(target: Path) -> None:
         target.rmdir()
 
 
+def state_of(path: Path) -> tuple[int, int]:
+    """Return what changes when a file is written: its size in bytes, and its time."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def changed(path: Path, member: str = "") -> DatasetError:
+    """Return the error for a file, or a member of it, that is another one than was checked."""
+    what = f"{path}: {member}" if member else f"{path}"
+    return DatasetError(
+        f"{what} changed during the run", hint="Let nothing write to the dataset, and run again."
+    )
+
+
 def copy_file(source: Path, target: Path, sha256: bytes | None = None) -> None:
     """Copy a file with its times; with ``sha256`` only if its bytes still are the ones that were checked.
 
@@ -73,9 +87,7 @@ def copy_file(source: Path, target: Path, sha256: bytes | None = None) -> None:
             digest.update(chunk)
             writing.write(chunk)
     if sha256 is not None and digest.digest() != sha256:
-        raise DatasetError(
-            f"{source} changed during the run", hint="Let nothing write to the dataset, and run again."
-        )
+        raise changed(source)
     shutil.copystat(source, target)
 
 

@@ -8,9 +8,7 @@ along, and links to folders are refused, since what lies behind them would be pa
 """
 
 import contextlib
-import json
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -18,8 +16,9 @@ from pathlib import Path, PurePosixPath
 
 from registry.client.formats.base import Plan, Sample
 from registry.client.formats.files import copy_file
-from registry.client.formats.lists import LIST_SUFFIXES, Lists, find_lists
+from registry.client.formats.lists import Lists, find_lists
 from registry.client.formats.metadata import METADATA_NAMES, Metadata, MetadataRow, read_metadata
+from registry.client.formats.naming import is_named
 from registry.client.formats.sidefiles import Layout, arrange
 from registry.client.pictures import PICTURE_SUFFIXES
 from registry.errors import DatasetError
@@ -137,32 +136,22 @@ class PictureFolder:
         named = {file for row in lost for file in row.joined}
         if lost:
             named -= {file for row in self._rows if gone.keys().isdisjoint(row.files) for file in row.files}
-        more = dict.fromkeys(named, "its metadata row names a removed file")
-        pictures = set(self.layout.pictures)
-        for path, owners in self.layout.derived.items():
-            if path in pictures and not gone.keys().isdisjoint(owners):
-                more[path] = f"made from {', '.join(sorted(owners & gone.keys()))}"
-        return {path: why for path, why in more.items() if path not in gone}
+        more = dict.fromkeys(named - gone.keys(), "its metadata row names a removed file")
+        return more | self.layout.pictures_of(gone)
 
     def _lists_of(self, gone: Mapping[str, str]) -> dict[str, str]:
         """Return the texts that are lists which cannot be rewritten: refused, or naming what goes."""
         found = {path: why for path, why in self._lists.refused.items() if path not in self.layout.strange}
-        for path in self._loose if gone else ():
+        for path in self.layout.loose if gone else ():
             try:
                 text = (self.root / path).read_text(encoding="utf-8", errors="replace")
             except OSError as error:
                 raise DatasetError(f"{self.root / path} cannot be read: {error.strerror}") from error
             own = self.layout.shared.get(path, frozenset())
-            named = next((file for file in sorted(gone.keys() - own) if _is_named(file, path, text)), None)
+            named = next((file for file in sorted(gone.keys() - own) if is_named(file, path, text)), None)
             if named is not None and path not in found:
                 found[path] = f"names {named}, and lists of this kind are not rewritten"
         return found
-
-    @property
-    def _loose(self) -> list[str]:
-        """The texts that may be a list: all that are of nobody, and those that are called like one."""
-        named = [p for p in self.layout.shared if PurePosixPath(p).suffix.lower() in LIST_SUFFIXES]
-        return [*self.layout.plain, *named]
 
     def _caption_fault(self, picture: str) -> str:
         for path in self._captions.get(picture, ()):
@@ -208,15 +197,6 @@ def _lists_told(lists: Sequence[Metadata]) -> str:
         return ""
     more = f" and {len(lists) - 3} more" if len(lists) > 3 else ""
     return f", listed in {', '.join(found.path for found in lists[:3])}{more}"
-
-
-def _is_named(picture: str, path: str, text: str) -> bool:
-    """Say whether a text names a picture: by its file name, or by its stem in quotes or as a cell."""
-    name, stem = PurePosixPath(picture).name, PurePosixPath(picture).stem
-    if name in text or json.dumps(name)[1:-1] in text or f'/{stem}"' in text or f'"{stem}"' in text:
-        return True
-    cell = rf"(^|[,\t/]){re.escape(stem)}([,\t\r]|$)"
-    return path.lower().endswith((".csv", ".tsv")) and re.search(cell, text, re.M) is not None
 
 
 def _require_regular(path: Path) -> None:

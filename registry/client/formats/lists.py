@@ -29,14 +29,11 @@ from registry.client.formats.metadata import (
 )
 from registry.client.formats.naming import Names
 from registry.client.formats.parquet_entries import ParquetEntries
-from registry.client.formats.sidefiles import Layout
+from registry.client.formats.sidefiles import LIST_SUFFIXES, Layout
 from registry.client.pictures import PICTURE_SUFFIXES
 from registry.errors import DatasetError
 
-__all__ = ["LIST_SUFFIXES", "MAX_LIST_BYTES", "Lists", "find_lists"]
-
-LIST_SUFFIXES = frozenset({".json", ".jsonl", ".csv", ".tsv", ".parquet"})
-"""How the names of lists end, in any case."""
+__all__ = ["MAX_LIST_BYTES", "Lists", "find_lists"]
 
 MAX_LIST_BYTES = 1024 * 1024 * 1024
 """A larger file is not read, and not copied."""

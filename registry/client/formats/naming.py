@@ -5,6 +5,7 @@ place where they were started; absolute; with or without the suffix; with backsl
 several pictures means each of them: an entry then goes with any.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 from registry.client.pictures import PICTURE_SUFFIXES
 
-__all__ = ["Names", "below", "is_absolute"]
+__all__ = ["Names", "below", "is_absolute", "is_named"]
 
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/", re.ASCII)
 
@@ -87,6 +88,15 @@ def below(folder: str, name: str) -> str | None:
 def is_absolute(name: str) -> bool:
     """Say whether a path is absolute, on any system."""
     return bool(_ABSOLUTE.match(_slashed(name)))
+
+
+def is_named(picture: str, path: str, text: str) -> bool:
+    """Say whether the text at ``path`` names a picture: by file name, or by stem in quotes or as a cell."""
+    name, stem = PurePosixPath(picture).name, PurePosixPath(picture).stem
+    if name in text or json.dumps(name)[1:-1] in text or f'/{stem}"' in text or f'"{stem}"' in text:
+        return True
+    cell = rf"(^|[,\t/]){re.escape(stem)}([,\t\r]|$)"
+    return path.lower().endswith((".csv", ".tsv")) and re.search(cell, text, re.M) is not None
 
 
 def _slashed(name: str) -> str:

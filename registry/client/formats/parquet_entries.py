@@ -4,12 +4,12 @@ The schema stays with its metadata (the ``huggingface`` key, without which an im
 struct), and so do the row groups. Needs the extra ``[parquet]``.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from registry.errors import DatasetError, FormatError
 
-__all__ = ["MAX_COLUMN_BYTES", "ParquetEntries", "copy_kept", "pyarrow_modules"]
+__all__ = ["MAX_COLUMN_BYTES", "ParquetEntries", "copy_kept", "pyarrow_modules", "read_columns"]
 
 MAX_COLUMN_BYTES = 256 * 1024 * 1024
 """A larger column is not read: a small file can hold any size, and what it says of that need not be true."""
@@ -45,20 +45,11 @@ class ParquetEntries:
 
     def column(self, name: str) -> list[Any]:
         """Return the values of a column. Raises :class:`DatasetError` when it is over its largest size."""
-        values: list[Any] = []
-        size = 0
         with self._reading() as file:
             try:
-                for batch in file.iter_batches(batch_size=_BATCH, columns=[name]):
-                    size += batch.nbytes
-                    if size > MAX_COLUMN_BYTES:
-                        raise DatasetError(
-                            f"{self._where}: the column {name} is over {MAX_COLUMN_BYTES} bytes"
-                        )
-                    values += batch.column(0).to_pylist()
+                return [row[name] for row in read_columns(file, [name], self._where)]
             except (OSError, ValueError) as error:
                 raise self._unread(error) from error
-        return values
 
     def rows(self, columns: Iterable[str]) -> list[dict[str, Any]]:
         """Return every row with the values of ``columns``."""
@@ -88,6 +79,23 @@ class ParquetEntries:
         if types.is_list(kind) or types.is_large_list(kind):
             kind = kind.value_type
         return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind))
+
+
+def read_columns(file: Any, names: Sequence[str], where: str) -> list[dict[str, Any]]:
+    """Return the rows of an open parquet file with the values of some columns, a batch at a time.
+
+    Raises :class:`DatasetError` when these columns are larger than :data:`MAX_COLUMN_BYTES` unpacked.
+    """
+    rows: list[dict[str, Any]] = []
+    size = 0
+    for batch in file.iter_batches(batch_size=_BATCH, columns=list(names)):
+        size += batch.nbytes
+        if size > MAX_COLUMN_BYTES:
+            raise DatasetError(
+                f"{where}: over {MAX_COLUMN_BYTES:,} bytes unpacked: the columns {', '.join(names)}"
+            )
+        rows += batch.to_pylist()
+    return rows
 
 
 def copy_kept(file: Any, target: Any, keeps: Callable[[int], bool]) -> None:

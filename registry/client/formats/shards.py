@@ -13,7 +13,7 @@ from pathlib import Path
 
 from registry.client.formats.base import Plan, Sample
 from registry.client.formats.beside import Row, mended_stats, rows_beside
-from registry.client.formats.files import copy_file
+from registry.client.formats.files import changed, copy_file, state_of
 from registry.client.formats.folder import walk
 from registry.client.formats.keyed import Group, base_of, checked_urls, groups_of, place_of, suffix_of
 from registry.client.formats.sidefiles import Layout, arrange
@@ -69,7 +69,7 @@ class WebDataset:
     def samples(self) -> Iterator[Sample]:
         """Yield every picture of every key, keys without one, rows without a key, and what cannot be read."""
         for shard in self._shards:
-            self._seen[shard] = self._state(shard)
+            self._seen[shard] = state_of(self._root / shard)
             try:
                 found = list(self._samples_of(shard))
             except DatasetError as error:
@@ -191,8 +191,8 @@ class WebDataset:
         return found
 
     def _write_shard(self, shard: str, target: Path, plan: Plan, digests: Mapping[str, bytes]) -> None:
-        if self._seen.get(shard) != self._state(shard):
-            raise _changed(self._root / shard)
+        if self._seen.get(shard) != state_of(self._root / shard):
+            raise changed(self._root / shard)
         members, checked = [], {}
         for group in groups_of(self._root / shard):
             for one in group.members:
@@ -202,7 +202,7 @@ class WebDataset:
                 members.append(one)
                 if one in group.pictures:
                     if name not in digests:
-                        raise _changed(self._root / shard)
+                        raise changed(self._root / shard)
                     checked[one.name] = digests[name]
         copy_members(self._root / shard, target, sorted(members, key=lambda one: one.start), checked)
 
@@ -237,16 +237,6 @@ class WebDataset:
 
     def _beside(self, shard: str) -> list[str]:
         return [name for name in (_table(shard), _stats(shard)) if name in self._places]
-
-    def _state(self, shard: str) -> tuple[int, int]:
-        stat = (self._root / shard).stat()
-        return stat.st_size, stat.st_mtime_ns
-
-
-def _changed(path: Path) -> DatasetError:
-    return DatasetError(
-        f"{path} changed during the run", hint="Let nothing write to the dataset, and run again."
-    )
 
 
 def _table(shard: str) -> str:

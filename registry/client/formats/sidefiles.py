@@ -21,7 +21,10 @@ from pathlib import PurePosixPath
 
 from registry.client.pictures import PICTURE_SUFFIXES
 
-__all__ = ["Layout", "arrange"]
+__all__ = ["LIST_SUFFIXES", "Layout", "arrange"]
+
+LIST_SUFFIXES = frozenset({".json", ".jsonl", ".csv", ".tsv", ".parquet"})
+"""How the names of lists end, in any case."""
 
 _TEXT = frozenset(
     {".txt", ".caption", ".captions", ".tags", ".json", ".jsonl", ".csv", ".tsv", ".toml", ".yaml", ".yml"}
@@ -60,6 +63,21 @@ class Layout:
             if gone:
                 lost[path] = f"made from {_names(gone)}"
         return lost
+
+    @property
+    def loose(self) -> list[str]:
+        """The texts that may be a list: all that are of nobody, and those that are called like one."""
+        named = [path for path in self.shared if PurePosixPath(path).suffix.lower() in LIST_SUFFIXES]
+        return [*self.plain, *named]
+
+    def pictures_of(self, gone: Mapping[str, str]) -> dict[str, str]:
+        """Return the masks and control pictures that go with the pictures in ``gone``, and why."""
+        more = {}
+        for path in self.pictures:
+            lost = self.derived.get(path, frozenset()) & gone.keys()
+            if lost and path not in gone:
+                more[path] = f"made from {_names(lost)}"
+        return more
 
     def without(self, paths: Collection[str]) -> "Layout":
         """Return the layout without files that have turned out to be lists of pictures."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from registry.client.formats.files import changed
 from registry.client.place import MAX_FILE_BYTES, sized
 from registry.errors import DatasetError
 
@@ -157,10 +158,7 @@ def copy_members(source: Path, target: Path, members: Iterable[Member], digests:
             _copy(reading, writing, member.size, digest)
             _copy(reading, writing, member.end - member.offset - member.size)
             if digests.get(member.name, digest.digest()) != digest.digest():
-                raise DatasetError(
-                    f"{source}: {member.name} changed during the run",
-                    hint="Let nothing write to the dataset, and run again.",
-                )
+                raise changed(source, member.name)
         writing.write(bytes(2 * _BLOCK))
         writing.write(bytes(-writing.tell() % tarfile.RECORDSIZE))
 

@@ -16,7 +16,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from registry.client.formats.base import Plan, Sample
+from registry.client.formats.files import changed, state_of
 from registry.client.formats.metadata import METADATA_NAMES
+from registry.client.formats.naming import is_named
 from registry.client.formats.sidefiles import Layout, arrange
 from registry.client.formats.tarred import name_fault
 from registry.client.place import MAX_FILE_BYTES, Place, sized
@@ -42,7 +44,7 @@ class ZipPictures:
     def __init__(self, path: Path, why: str) -> None:
         self.path = path
         self.why = why
-        self._state = _state(path)
+        self._state = state_of(path)
         try:
             with zipfile.ZipFile(path) as archive:
                 self._infos = [one for one in archive.infolist() if not one.is_dir()]
@@ -138,28 +140,25 @@ class ZipPictures:
     def plan(self, dropped: Mapping[str, str]) -> Plan:
         """Say which pictures, captions, caches and lists go when ``dropped`` do."""
         gone, pictures = dict(dropped), frozenset(self._layout.pictures)
-        while more := {
-            path: f"made from {', '.join(sorted(owners & gone.keys()))}"
-            for path, owners in self._layout.derived.items()
-            if path in pictures and path not in gone and not gone.keys().isdisjoint(owners)
-        }:
+        while more := self._layout.pictures_of(gone):
             gone |= more
         lost = {path: why for path, why in self._layout.losses(gone).items() if path not in pictures}
-        lost |= {name: why for name in self._layout.plain if (why := self._named(name, gone))}
+        lost |= {name: why for name in self._layout.loose if (why := self._named(name, gone))}
         return Plan(gone, {path: why for path, why in lost.items() if path not in gone})
 
     def _named(self, text: str, gone: Mapping[str, str]) -> str:
         if text in gone or not gone:
             return ""
         words = self._places[text].read().decode("utf-8", "replace")
-        named = next((name for name in sorted(gone) if _is_named(name, words)), None)
+        own = self._layout.shared.get(text, frozenset())
+        named = next((name for name in sorted(gone.keys() - own) if is_named(name, text, words)), None)
         return "" if named is None else f"names {named}, and lists in a zip archive are not rewritten"
 
     def write(self, target: Path, plan: Plan, digests: Mapping[str, bytes]) -> None:
         """Write the members that stay, in their order, each by the method that it had."""
         kept = self._places.keys() - plan.gone.keys() - plan.left_out.keys()
-        if _state(self.path) != self._state or not kept & set(self._layout.pictures) <= digests.keys():
-            raise self._changed(self.path.name)
+        if state_of(self.path) != self._state or not kept & set(self._layout.pictures) <= digests.keys():
+            raise changed(self.path)
         with zipfile.ZipFile(self.path) as source, zipfile.ZipFile(target, "x") as out:
             for info in self._infos:
                 if info.filename in kept:
@@ -177,15 +176,9 @@ class ZipPictures:
                     digest.update(chunk)
                     writing.write(chunk)
         except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-            raise self._changed(info.filename) from error
+            raise changed(self.path, info.filename) from error
         if sha256 not in (None, digest.digest()):
-            raise self._changed(info.filename)
-
-    def _changed(self, name: str) -> DatasetError:
-        return DatasetError(
-            f"{self.path}: {name} changed during the run",
-            hint="Let nothing write to the dataset, and run again.",
-        )
+            raise changed(self.path, info.filename)
 
 
 def _fault(info: zipfile.ZipInfo) -> str:
@@ -204,14 +197,3 @@ def _fault(info: zipfile.ZipInfo) -> str:
     if info.file_size > max(_SMALL, MAX_RATIO * info.compress_size):
         return f"unpacks to more than {MAX_RATIO} times its size"
     return ""
-
-
-def _is_named(member: str, text: str) -> bool:
-    """Say whether a text names a member: by its file name, or by its stem in quotes as in trainers' lists."""
-    file = PurePosixPath(member)
-    return file.name in text or f'/{file.stem}"' in text or f'"{file.stem}"' in text
-
-
-def _state(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
