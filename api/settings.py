@@ -44,6 +44,8 @@ class Settings:
     """The middle of new API keys, ``cav_live_…``; ``test`` for trial installations."""
     max_items: int = 10_000
     """Most items in one look-up, works in one reservation, or URLs in one submission."""
+    max_marks: int = 200_000
+    """Most keys in one request for marks."""
     max_urls: int = 100_000
     """Most lines in one request of the compatible look-up."""
     max_body_bytes: int = 64 * 1024 * 1024
@@ -83,6 +85,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         else None,
         key_environment=key_environment,
         max_items=_positive(environment, "CAVEAT_MAX_ITEMS", 10_000),
+        max_marks=_positive(environment, "CAVEAT_MAX_MARKS", 200_000),
         max_urls=_positive(environment, "CAVEAT_MAX_URLS", 100_000),
         max_body_bytes=_positive(environment, "CAVEAT_MAX_BODY_BYTES", 64 * 1024 * 1024),
     )

@@ -249,6 +249,14 @@ class Index:
         """Return the places of the works with each of ``keys: uint64[k, 2]``, halves of SHA-256."""
         return self._files.query(keys)
 
+    def has_rules(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Say of each of ``keys: uint64[k, 2]`` whether a rule or URL has it, in whatever state."""
+        return self._rules.contains(keys)
+
+    def has_files(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Say of each of ``keys: uint64[k, 2]``, halves of SHA-256, whether a work has it."""
+        return self._files.contains(keys)
+
     def near_pdq(self, hashes: NDArray[np.uint64], radius: int, limit: int) -> Near:
         """Return the windows within ``radius`` bits of each of ``hashes: uint64[k, 4]``."""
         parts = [part.near_pdq(hashes, radius, limit) for part in self._frozen]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from registry import fast
 
-__all__ = ["KEY_BYTES", "Hits", "KeySet", "KeyTable", "key_bytes", "key_words"]
+__all__ = ["KEY_BYTES", "Hits", "KeySet", "KeyTable", "distinct", "key_bytes", "key_words"]
 
 KEY_BYTES = 16
 _Words = NDArray[np.uint64]
@@ -52,6 +52,20 @@ def key_bytes(words: _Words) -> list[bytes]:
     """Undo :func:`key_words`."""
     joined = words.astype(">u8").tobytes()
     return [joined[at : at + KEY_BYTES] for at in range(0, len(joined), KEY_BYTES)]
+
+
+def distinct(keys: _Words) -> tuple[_Words, NDArray[np.int64]]:
+    """Return the different ones among ``keys: uint64[k, 2]``, and for each of ``keys`` its place there.
+
+    They are sorted by their upper words alone: of keys that share one, some may stand there twice.
+    """
+    order = np.argsort(keys[:, 0])
+    ordered = keys[order]
+    is_new = np.ones(len(keys), np.bool_)
+    is_new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    place = np.empty(len(keys), np.int64)
+    place[order] = np.cumsum(is_new) - 1
+    return ordered[is_new], place
 
 
 class KeyTable:
@@ -152,6 +166,13 @@ class KeySet:
         record = np.concatenate([np.empty(0, np.int64), *(hit.record for hit in hits)])
         order = np.argsort(query, kind="stable")
         return Hits(query[order], record[order])
+
+    def contains(self, keys: _Words) -> NDArray[np.bool_]:
+        """Say of each of ``keys: uint64[k, 2]`` whether any record carries it."""
+        found = np.zeros(len(keys), np.bool_)
+        for table in self._tables():
+            found |= table.contains(keys)
+        return found
 
     def range(self, prefix: bytes) -> Iterator[bytes]:
         """Yield every key that begins with ``prefix``, in order, each once."""

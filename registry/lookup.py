@@ -19,13 +19,15 @@ How an item is found by its keys and hashes is :mod:`registry.matching`.
 import json
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Row
 
 from registry.calibration import Calibration, radii_of_many
@@ -34,7 +36,7 @@ from registry.errors import InputError, SegmentError, StaleIndexError, StorageEr
 from registry.fingerprint import REVIEW_RADIUS, STRICT_RADIUS
 from registry.index import Entries, FrozenIndex, Index, Place
 from registry.index_folder import IndexFolder, MappedIndex, Part
-from registry.matching import MAX_NEAR, SCOPES, Found, Question, find
+from registry.matching import MAX_NEAR, SCOPES, Found, Question, find, marked
 from registry.preference import Preference, Scope, State, Use
 from registry.rechecking import Rechecking
 from registry.statement import Match, Statement
@@ -94,6 +96,18 @@ class _Reading:
             if not 0 < Place.of(number).seq <= self.reached.seq:
                 raise StaleIndexError(f"the index names event {Place.of(number).seq}, which is yet to come")
 
+    @contextmanager
+    def searched(self) -> Iterator[Index]:
+        """Hand out the index for one search; raise :class:`SegmentError` when a bit of it has turned."""
+        try:
+            yield self.index
+        except Exception:
+            # A turned bit leads the search anywhere; what fails on a sound index is a fault of this program.
+            self.check_all()
+            raise
+        # A bit may have been found to have turned while it was searched.
+        self.require_sound()
+
     def check_all(self) -> None:
         """Raise :class:`SegmentError` when any block of its segments does not have its checksum now."""
         for one in self.segments.values():
@@ -139,18 +153,22 @@ class Lookup:
         seq = head if as_of_seq is None else as_of_seq
         if not 0 <= seq <= head:
             raise InputError(f"as_of_seq: asked as of event {seq}; the last one is {head}")
-        try:
-            found, incomplete = find(reading.index, questions, review=review)
+        with reading.searched() as index:
+            found, incomplete = find(index, questions, review=review)
             reading.require_reached(chain.from_iterable(found))
-        except Exception:
-            # A turned bit leads the search anywhere; what fails on a sound index is a fault of this program.
-            reading.check_all()
-            raise
-        # A bit may have been found to have turned while it was searched.
-        reading.require_sound()
         said = _Said.read(self._store, chain.from_iterable(found), seq)
         statements = [said.about(*one) for one in zip(questions, found, strict=True)]
         return Answer(seq, statements, frozenset(incomplete))
+
+    def marks(self, keys: NDArray[np.uint64], of: str) -> tuple[int, NDArray[np.bool_]]:
+        """Return the head, and of each of ``keys: uint64[k, 2]`` whether anything was said under it by then.
+
+        ``of`` is ``rule`` or ``sha256``. What was withdrawn counts too. Raises :class:`InputError`, and as
+        :meth:`catch_up`.
+        """
+        head, reading = self._caught_up()
+        with reading.searched() as index:
+            return head, marked(index, keys, of)
 
     def _caught_up(self) -> tuple[int, _Reading]:
         # The order matters: whatever was answered before this line, the head read after it cannot be older.

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.errors import InputError
 from registry.fingerprint import (
     MIN_QUALITY,
     PHASH_RADIUS,
@@ -35,12 +36,14 @@ from registry.urls import CanonicalUrl, RuleKind
 __all__ = [
     "MAX_NEAR",
     "MAX_STATEMENTS",
+    "OF",
     "SCOPES",
     "TOO_PLAIN",
     "Found",
     "Question",
     "Searched",
     "find",
+    "marked",
 ]
 
 MAX_NEAR = 1_000
@@ -58,6 +61,9 @@ SCOPES = {
 }
 """Kind of match → how much the statement speaks about; every other kind is of one work."""
 
+OF = ("rule", "sha256")
+"""What keys can be of: rules and URLs, or files."""
+
 Found = dict[tuple[int, str], Match]
 """By number and kind of match: how it was found for one item."""
 
@@ -72,6 +78,12 @@ class Searched(Protocol):
 
     def files(self, keys: NDArray[np.uint64]) -> Hits:
         """Return the numbers of the works with each of ``keys: uint64[k, 2]``, halves of SHA-256."""
+
+    def has_rules(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Say of each of ``keys: uint64[k, 2]`` whether a rule or URL has it."""
+
+    def has_files(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Say of each of ``keys: uint64[k, 2]``, halves of SHA-256, whether a work has it."""
 
     def near_pdq(self, hashes: NDArray[np.uint64], radius: int, limit: int) -> Near:
         """Return the windows within ``radius`` bits of each of ``hashes: uint64[k, 4]``."""
@@ -116,6 +128,17 @@ def find(index: Searched, questions: Sequence[Question], *, review: bool) -> tup
     if review:
         incomplete |= _match_phash(index, questions, found)
     return found, incomplete
+
+
+def marked(index: Searched, keys: NDArray[np.uint64], of: str) -> NDArray[np.bool_]:
+    """Say of each of ``keys: uint64[k, 2]`` whether anything stands under it, also what holds no longer.
+
+    False means that nothing was said under this key; True, that it is to be looked up. ``of`` is one of
+    ``OF``; raises :class:`InputError` for another.
+    """
+    if of not in OF:
+        raise InputError(f"of: expected {' or '.join(OF)}, got {of!r}")
+    return index.has_rules(keys) if of == "rule" else index.has_files(keys)
 
 
 def _match_files(index: Searched, questions: Sequence[Question], found: list[Found]) -> None:

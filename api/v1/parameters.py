@@ -27,6 +27,7 @@ class Parameters(BaseModel):
     uses: list[str]
     modes: list[str]
     max_items: int
+    max_marks: int
 
 
 @blueprint.get("/parameters")
@@ -45,4 +46,5 @@ def parameters() -> Response:
         uses=list(Use),
         modes=list(Mode),
         max_items=state().settings.max_items,
+        max_marks=state().settings.max_marks,
     )

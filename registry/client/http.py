@@ -6,14 +6,17 @@ cannot be reached is :class:`RegistryUnreachableError` after the retries (429, 5
 errors, honouring Retry-After). Nothing is ever taken for "nobody has said anything".
 """
 
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
+import numpy as np
 import requests
+from numpy.typing import NDArray
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
@@ -27,13 +30,17 @@ from registry.errors import (
 )
 from registry.fingerprint import VERSION, Fingerprint
 from registry.jsontext import strict_json
+from registry.keys import distinct
 from registry.preference import Preference, Status, Use
 from registry.statement import Statement
 
-__all__ = ["BATCH", "MAX_ANSWER_BYTES", "Asked", "Known", "RegistryClient"]
+__all__ = ["BATCH", "MARKS", "MAX_ANSWER_BYTES", "Asked", "Known", "Marks", "RegistryClient"]
 
 BATCH = 1000
 """Items in one request."""
+
+MARKS = 200_000
+"""Keys in one request for marks."""
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 """Largest answer that is read, in bytes."""
@@ -41,6 +48,9 @@ MAX_ANSWER_BYTES = 256 * 1024 * 1024
 _LONGEST_WAIT = 120
 """Longest Retry-After that is waited out, in seconds."""
 _RETRIED = (429, 502, 503, 504)
+_SEQ = re.compile(r"[0-9]{1,16}", re.ASCII)
+_MARKS = "/api/v1/marks"
+_KEYS = {"Content-Type": "application/octet-stream"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +82,24 @@ class Known:
     as_of_seq: int
 
 
+class Marks(NamedTuple):
+    """Which keys have anything standing under them, ``marked: bool[n]``, as of one event.
+
+    True means that the key is to be looked up, False that nothing was said under it by then.
+    """
+
+    as_of_seq: int
+    marked: NDArray[np.bool_]
+
+
 class RegistryClient:
     """One registry at ``url``; ``key`` is an API key, needed to write and to see details.
 
     ``timeout`` is in seconds, for the connection and for each read; ``retries`` counts further tries.
-    ``max_items`` is how many items one request may hold, known after :meth:`check_parameters`.
+    ``max_items`` and ``max_marks`` are how many items and keys one request may hold, known after
+    :meth:`check_parameters`.
+
+    One that is pickled, for another process, takes all of this along, the API key too, and connects anew.
     """
 
     def __init__(self, url: str, key: str | None = None, *, timeout: float = 60.0, retries: int = 4) -> None:
@@ -86,7 +109,8 @@ class RegistryClient:
                 f"not the address of a registry: {url!r}", hint="Give it as https://registry.example."
             )
         self.url = url.rstrip("/")
-        self.max_items = BATCH
+        self.max_items, self.max_marks = BATCH, MARKS
+        self._key, self._retries = key, retries
         self._timeout = (min(timeout, 10.0), timeout)
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"caveat/{registry.__version__}"
@@ -104,6 +128,10 @@ class RegistryClient:
         )
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=retry))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        limits = (self.max_items, self.max_marks)
+        return _connected_anew, (self.url, self._key, self._timeout[1], self._retries, limits)
 
     def close(self) -> None:
         """Close the connections."""
@@ -131,6 +159,20 @@ class RegistryClient:
             known.extend(self._matched(answer, len(batch), use))
         return known
 
+    def mark(self, keys: NDArray[np.uint64], of: str = "rule") -> Marks:
+        """Ask which of ``keys: uint64[n, 2]`` anything stands under; equal ones are sent once.
+
+        ``of`` is ``rule``, for keys as :func:`registry.urlkeys.url_keys` makes them, or ``sha256``, for its
+        first 16 bytes. Raises as :meth:`lookup`; a registry that is too old for it is refused by name.
+        """
+        asked, place = distinct(keys)
+        parts = [
+            self._marks(asked[start : start + self.max_marks], of)
+            for start in range(0, len(asked) or 1, self.max_marks)
+        ]
+        marked = np.concatenate([part.marked for part in parts])
+        return Marks(min(part.as_of_seq for part in parts), marked[place])
+
     def check_parameters(self) -> Mapping[str, Any]:
         """Ask what the registry takes; :class:`RegistryAnswerError` when our fingerprints are not live."""
         parameters = self._call("GET", "/api/v1/parameters")
@@ -140,10 +182,12 @@ class RegistryClient:
                 f"{self.url} takes fingerprint versions {live!r}; this client makes version {VERSION}",
                 hint="Update the client: pip install --upgrade caveat-registry.",
             )
-        largest = parameters.get("max_items", BATCH)
-        if type(largest) is not int or largest < 1:
-            raise self._wrong(f"max_items {largest!r}")
-        self.max_items = largest
+        limits = {"max_items": BATCH, "max_marks": MARKS}
+        for name, usual in limits.items():
+            limits[name] = parameters.get(name, usual)
+            if type(limits[name]) is not int or limits[name] < 1:
+                raise self._wrong(f"{name} {limits[name]!r}")
+        self.max_items, self.max_marks = limits.values()
         return parameters
 
     def register(self, reservation: Mapping[str, Any]) -> dict[str, Any]:
@@ -258,6 +302,17 @@ class RegistryClient:
         *,
         largest: int = MAX_ANSWER_BYTES,
     ) -> bytes:
+        return self._exchanged(method, path, body, headers, largest=largest)[0]
+
+    def _exchanged(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | bytes | None,
+        headers: Mapping[str, str] | None,
+        *,
+        largest: int,
+    ) -> tuple[bytes, Mapping[str, str]]:
         try:
             with self._session.request(
                 method,
@@ -278,7 +333,7 @@ class RegistryClient:
         if data is None:
             raise self._wrong(f"more than {largest:,} bytes")
         self._require_success(response, data)
-        return data
+        return data, response.headers
 
     def _require_success(self, response: requests.Response, data: bytes) -> None:
         status, told = response.status_code, _told(data, "detail") or response.reason
@@ -287,12 +342,31 @@ class RegistryClient:
                 f"the registry at {self.url} answered {status}: {told}",
                 hint="It cannot answer now. Run the same command again later.",
             )
+        if status == 404 and urlsplit(response.url).path.endswith(_MARKS):
+            raise RegistryRefusedError(
+                f"the registry at {self.url} is too old: it does not say which keys it knows (404, {_MARKS})",
+                hint="Ask its operator to update it, or take another registry or a snapshot.",
+            )
         if status not in (200, 201, 202):
             default = "Check the address of the registry." if status == 404 else ""
             raise RegistryRefusedError(
                 f"the registry at {self.url} refused ({status}): {told}",
                 hint=_told(data, "hint") or default,
             )
+
+    def _marks(self, keys: NDArray[np.uint64], of: str) -> Marks:
+        sent = keys.astype(">u8").tobytes()
+        length = -(-len(keys) // 8)
+        data, headers = self._exchanged("POST", f"{_MARKS}?of={of}", sent, _KEYS, largest=MAX_ANSWER_BYTES)
+        seq = headers.get("Caveat-As-Of-Seq", "")
+        if not _SEQ.fullmatch(seq):
+            raise self._wrong(f"marks as of event {seq[:40]!r}")
+        if headers.get("Content-Type") != _KEYS["Content-Type"] or len(data) != length:
+            raise self._wrong(f"{len(data)} bytes of {headers.get('Content-Type')}, not {length} of marks")
+        bits = np.unpackbits(np.frombuffer(data, np.uint8)).astype(np.bool_)
+        if bits[len(keys) :].any():
+            raise self._wrong("marks of more keys than were asked for")
+        return Marks(int(seq), bits[: len(keys)])
 
     def _matched(self, answer: Mapping[str, Any], count: int, use: Use) -> Iterator[Known]:
         """Yield the answers by id, in order, after checking that each is there once."""
@@ -333,6 +407,14 @@ class RegistryClient:
             f"the registry at {self.url} answered {what}; nothing can follow from that",
             hint="Check that the address is a Caveat registry of a matching version.",
         )
+
+
+def _connected_anew(
+    url: str, key: str | None, timeout: float, retries: int, limits: tuple[int, int]
+) -> RegistryClient:
+    client = RegistryClient(url, key, timeout=timeout, retries=retries)
+    client.max_items, client.max_marks = limits
+    return client
 
 
 def _cause(error: requests.RequestException) -> str:

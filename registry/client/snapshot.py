@@ -14,16 +14,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from registry.client.http import Asked, Known
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.client.http import Asked, Known, Marks
 from registry.decision import decide, effective
 from registry.errors import InputError, ProofError, SnapshotError, StaleSnapshotError
 from registry.fingerprint import VERSION
-from registry.matching import MAX_NEAR, MAX_STATEMENTS, TOO_PLAIN, Found, Question, find
+from registry.matching import MAX_NEAR, MAX_STATEMENTS, TOO_PLAIN, Found, Question, find, marked
 from registry.note import Verifier
 from registry.preference import Preference, Status, Use
-from registry.snapshot.folder import open_files, tiers_here
+from registry.snapshot.folder import Seen, open_files, open_seen, seen, tiers_here
 from registry.snapshot.manifest import Manifest, files_of, open_manifest, read_note
 from registry.snapshot.records import Records
 from registry.snapshot.search import MAYBE, SnapshotIndex
@@ -74,11 +77,21 @@ def open_signed(folder: Path, given: str | None = None) -> Manifest:
     return open_manifest(note, known)
 
 
+class _Opened(NamedTuple):
+    """Where the files lie, as they were seen before they were checked."""
+
+    folder: Path
+    files: tuple[Seen, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """An open snapshot; answers as :class:`registry.client.RegistryClient` does.
 
     ``url`` names it in accounts; ``tiers`` are those that are here.
+
+    One that is pickled, for another process, opens the same files there. They are checked again, byte by
+    byte, unless they are the very files that were checked here and nobody has written to them since.
     """
 
     manifest: Manifest
@@ -86,6 +99,7 @@ class Snapshot:
     url: str
     _index: SnapshotIndex = field(repr=False)
     _records: Records = field(repr=False)
+    _opened: _Opened = field(repr=False)
 
     @classmethod
     def open(
@@ -104,16 +118,24 @@ class Snapshot:
         manifest = open_signed(folder, log_key)
         _require_fresh(folder, manifest, max_age, now())
         tiers = tiers_here(folder, manifest)
-        answering = [tier for tier in tiers if tier != "parquet"]
-        if "keys" in tiers:
-            answering = [tier for tier in answering if tier != "filter"]
-        elif "filter" not in tiers:
+        if not {"keys", "filter"}.intersection(tiers):
             raise SnapshotError(f"{folder} has neither keys nor filter", hint=_AGAIN)
-        parts = open_files(folder, files_of(manifest, answering))
+        entries = files_of(manifest, _answering(tiers))
+        # Looked at before they are checked: whatever is done to them from here on shows.
+        opened = _Opened(folder.resolve(), seen(folder, entries))
+        return cls._of(manifest, tuple(tiers), opened, open_files(folder, entries))
+
+    @classmethod
+    def _of(
+        cls, manifest: Manifest, tiers: tuple[str, ...], opened: _Opened, parts: Mapping[str, Any]
+    ) -> "Snapshot":
         kinds = {"keys": ("rules", "files"), "pictures": ("pdq", "phash"), "filter": ("filter",)}
-        found = {kind: parts.get(kind, []) for tier in answering for kind in kinds[tier]}
+        found = {kind: parts.get(kind, []) for tier in _answering(tiers) for kind in kinds[tier]}
         index, records = SnapshotIndex(found), Records(parts.get("records", []))
-        return cls(manifest, tuple(tiers), f"snapshot of {manifest.origin}", index, records)
+        return cls(manifest, tiers, f"snapshot of {manifest.origin}", index, records, opened)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened_anew, (self.manifest, self.tiers, self._opened)
 
     def __enter__(self) -> "Snapshot":
         return self
@@ -152,6 +174,13 @@ class Snapshot:
         )
         return [next(answers) if isinstance(one, Question) else self._unanswered(*one) for one in parsed]
 
+    def mark(self, keys: NDArray[np.uint64], of: str = "rule") -> Marks:
+        """Say which of ``keys: uint64[n, 2]`` anything stands under, ``of`` ``rule`` or ``sha256``.
+
+        Of the tier ``filter`` alone, under which anything may stand.
+        """
+        return Marks(self.as_of_seq, marked(self._index, keys, of))
+
     def _known(self, question: Question, matches: Found, use: Use, *, complete: bool) -> Known:
         said = [self._statement(ref, match, use) for (ref, _), match in sorted(matches.items(), key=_place)]
         told = [replace(one, principal="") for one in effective(said, use)[:MAX_STATEMENTS]]
@@ -175,6 +204,16 @@ class Snapshot:
 
     def _unanswered(self, status: Status, reason: str) -> Known:
         return Known(status, reason, (), self.as_of_seq)
+
+
+def _opened_anew(manifest: Manifest, tiers: tuple[str, ...], opened: _Opened) -> Snapshot:
+    entries = files_of(manifest, _answering(tiers))
+    return Snapshot._of(manifest, tiers, opened, open_seen(opened.folder, entries, opened.files))
+
+
+def _answering(tiers: Sequence[str]) -> list[str]:
+    """Return the tiers from which answers come: keys take the place of the filter."""
+    return [tier for tier in tiers if tier != "parquet" and (tier != "filter" or "keys" not in tiers)]
 
 
 def _require_fresh(folder: Path, manifest: Manifest, max_age: float, now: float) -> None:

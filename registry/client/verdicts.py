@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from registry.client.formats import Sample
-from registry.client.http import Asked, Known
+from registry.client.http import Asked, Known, Marks
 from registry.client.pictures import Hashed, hash_files
 from registry.client.place import Place
 from registry.decision import Decision, decide
@@ -36,6 +39,9 @@ class Registry(Protocol):
 
     def lookup(self, items: Sequence[Asked], use: Use, *, review: bool = True) -> list[Known]:
         """Return one answer an item, in their order."""
+
+    def mark(self, keys: NDArray[np.uint64], of: str = "rule") -> Marks:
+        """Say which of ``keys: uint64[n, 2]`` anything stands under; ``of`` is ``rule`` or ``sha256``."""
 
 
 class SiteReader(Protocol):

@@ -11,7 +11,10 @@ from registry.errors import SnapshotError
 from registry.snapshot.arrays import KINDS, open_arrays, rows_of
 from registry.snapshot.manifest import TIERS, FileEntry, Manifest, files_of
 
-__all__ = ["damage", "open_files", "sha256_of", "tiers_here"]
+__all__ = ["Seen", "damage", "open_files", "open_seen", "seen", "sha256_of", "tiers_here"]
+
+Seen = tuple[int, int, int, int, int]
+"""A file as it was seen: device, number there, bytes, and when it and its entry were last changed (ns)."""
 
 _AT_ONCE = 1 << 20
 _AGAIN = "Fetch it again: caveat snapshot pull DIR."
@@ -68,6 +71,37 @@ def open_files(folder: Path, entries: Sequence[FileEntry]) -> dict[str, list[Map
     """
     for wrong in damage(folder, entries):
         raise SnapshotError(wrong, hint=_AGAIN)
+    return _opened(folder, entries)
+
+
+def seen(folder: Path, entries: Iterable[FileEntry]) -> tuple[Seen, ...]:
+    """Return what is seen of these files from outside. Raises :class:`SnapshotError` when one is missing."""
+    found = []
+    for entry in entries:
+        try:
+            told = entry.path(folder).stat()
+        except OSError as error:
+            raise SnapshotError(
+                f"{entry.path(folder)}: cannot be read: {error.strerror}", hint=_AGAIN
+            ) from error
+        found.append((told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns))
+    return tuple(found)
+
+
+def open_seen(
+    folder: Path, entries: Sequence[FileEntry], before: Sequence[Seen]
+) -> dict[str, list[Mapping[str, NDArray[Any]]]]:
+    """Open files that were checked when they looked as ``before``; check them anew when they do not any more.
+
+    So a worker opens them at once, and on another machine, or when something else was put in their place,
+    they are checked as :func:`open_files` does, which also says what is raised.
+    """
+    if seen(folder, entries) != tuple(before):
+        return open_files(folder, entries)
+    return _opened(folder, entries)
+
+
+def _opened(folder: Path, entries: Iterable[FileEntry]) -> dict[str, list[Mapping[str, NDArray[Any]]]]:
     found: dict[str, list[Mapping[str, NDArray[Any]]]] = {}
     for entry in entries:
         found.setdefault(entry.kind, []).append(open_arrays(entry.path(folder), entry.kind))

@@ -47,6 +47,14 @@ class SnapshotIndex:
         """Return the records of the works with each of ``keys: uint64[k, 2]``, halves of SHA-256."""
         return self._files.query(keys) if self.is_exact else self._maybe(keys)
 
+    def has_rules(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Say of each of ``keys: uint64[k, 2]`` whether a rule or URL has it, or may have it."""
+        return self._rules.contains(keys) if self.is_exact else self._may_have(keys)
+
+    def has_files(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Say of each of ``keys: uint64[k, 2]``, halves of SHA-256, whether a work has it, or may have it."""
+        return self._files.contains(keys) if self.is_exact else self._may_have(keys)
+
     def near_pdq(self, hashes: NDArray[np.uint64], radius: int, limit: int) -> Near:
         """Return the windows within ``radius`` bits of each of ``hashes: uint64[k, 4]``."""
         found = self._pdq.query(hashes, radius, limit)
@@ -60,11 +68,14 @@ class SnapshotIndex:
         refs, plain = self._column("phash", "refs")[found.record], np.zeros(len(found), np.uint8)
         return Near(found.query, found.distance, refs, plain, plain + np.uint8(PHASH_RADIUS), found.cut)
 
-    def _maybe(self, keys: NDArray[np.uint64]) -> Hits:
+    def _may_have(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         found = np.zeros(len(keys), np.bool_)
         for part in self._parts.get("filter", ()):
             found |= maybe_in(part["bits"], keys)
-        query = np.flatnonzero(found)
+        return found
+
+    def _maybe(self, keys: NDArray[np.uint64]) -> Hits:
+        query = np.flatnonzero(self._may_have(keys))
         return Hits(query, np.full(len(query), MAYBE, np.int64))
 
     @cached_property
