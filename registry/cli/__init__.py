@@ -18,6 +18,7 @@ from registry.cli.erase import erase
 from registry.cli.export import export
 from registry.cli.filter import filter_, formats
 from registry.cli.import_ import import_
+from registry.cli.index import find, index
 from registry.cli.joining import Commands
 from registry.cli.log import log
 from registry.cli.publish import publish
@@ -38,6 +39,7 @@ def cli() -> None:
     See the whole story:      caveat demo
     An artist lodges works:   caveat register paintings/ --title "Ada"
     A trainer filters a set:  caveat filter my-set my-set-clean
+    Are my works in a set?    caveat index a-set; caveat find paintings/ --in a-set.caveat-index
     An operator runs one:     caveat serve
 
     \b
@@ -53,8 +55,10 @@ for _command in (
     erase,
     export,
     filter_,
+    find,
     formats,
     import_,
+    index,
     log,
     publish,
     register,

@@ -8,13 +8,16 @@ with RegistryClient("https://registry.example", key) as registry:
 
 from registry.client.filtering import Progress, filter_dataset
 from registry.client.http import Asked, Known, RegistryClient
+from registry.client.indexing import DatasetIndex, IndexSummary, index_dataset
 from registry.client.snapshot import Snapshot
 from registry.client.summary import FilterSummary
 from registry.client.verdicts import Rules, Verdict
 
 __all__ = [
     "Asked",
+    "DatasetIndex",
     "FilterSummary",
+    "IndexSummary",
     "Known",
     "Progress",
     "RegistryClient",
@@ -22,4 +25,5 @@ __all__ = [
     "Snapshot",
     "Verdict",
     "filter_dataset",
+    "index_dataset",
 ]

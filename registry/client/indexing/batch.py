@@ -1,0 +1,91 @@
+"""Some samples of a dataset, one after the other, with everything by which they will be found.
+
+Pictures come as the forms that are *asked* about, since a sample is the possible copy. The work is what an
+artist holds, and its windows are made when it is looked for. So a sample is found here exactly where a
+registry would find it, were the work lodged there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.client.formats import Sample
+from registry.client.pictures import hash_files
+from registry.fingerprint import MIN_QUALITY, QUERY_FORMS, Fingerprint, has_bits
+
+__all__ = ["FORM_CODES", "Batch", "Form", "hashed_batch"]
+
+
+class Form(NamedTuple):
+    """A form of a sample: its name, and whether the sample is too plain for a match to decide."""
+
+    name: str
+    plain: bool
+
+
+FORM_CODES = tuple(Form(name, plain) for plain in (False, True) for name in QUERY_FORMS)
+"""What the numbers in an index's ``pdq.windows`` stand for."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Samples ``first`` to ``first + count`` of a dataset.
+
+    ``names`` are their keys, empty in a table, whose samples are numbered. Of everything else the number of
+    its sample, from 0 in this batch, stands in ``…_of``; ``pdq`` comes with the place of its form in
+    ``FORM_CODES``. ``phashes: uint64[n]`` are those that a table brings. ``faults`` are samples that cannot
+    be found by all that they have, with the reason; ``plain`` counts pictures too plain to be compared.
+    """
+
+    first: int
+    count: int
+    names: Sequence[str] = ()
+    urls: list[str] = field(default_factory=list)
+    urls_of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    files: list[bytes] = field(default_factory=list)
+    files_of: list[int] = field(default_factory=list)
+    pdq: list[bytes] = field(default_factory=list)
+    pdq_forms: list[int] = field(default_factory=list)
+    pdq_of: list[int] = field(default_factory=list)
+    phashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+    phashes_of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    faults: list[tuple[int, str]] = field(default_factory=list)
+    plain: int = 0
+
+    def add_picture(self, number: int, fingerprint: Fingerprint) -> None:
+        """Take in the fingerprint, made for a question, of sample ``number``."""
+        if fingerprint.sha256 is not None:
+            self.files.append(fingerprint.sha256)
+            self.files_of.append(number)
+        forms = {form: value for form, value in fingerprint.pdq.items() if has_bits(value)}
+        self.plain += not forms
+        for form, value in forms.items():
+            self.pdq.append(value)
+            self.pdq_forms.append(FORM_CODES.index(Form(form, fingerprint.quality < MIN_QUALITY)))
+            self.pdq_of.append(number)
+
+
+def hashed_batch(first: int, samples: Sequence[Sample], workers: int) -> Batch:
+    """Read and hash the pictures of ``samples``, of which the first is the dataset's number ``first``."""
+    numbered = all(sample.key == str(first + number) for number, sample in enumerate(samples))
+    batch = Batch(first, len(samples), () if numbered else [sample.key for sample in samples])
+    urls_of = [number for number, sample in enumerate(samples) for _ in sample.urls]
+    batch.urls, batch.urls_of = [url for one in samples for url in one.urls], np.array(urls_of, np.int64)
+    pictures = {}
+    for number, sample in enumerate(samples):
+        if sample.fault:
+            batch.faults.append((number, sample.fault))
+        elif sample.picture is not None:
+            pictures[number] = sample.picture
+        elif not sample.urls:
+            batch.faults.append((number, "it has neither a picture that is read nor an address"))
+    hashed = hash_files(list(pictures.values()), workers=workers)
+    for number, one in zip(pictures, hashed, strict=True):
+        if one.fingerprint is None:
+            batch.faults.append((number, one.error))
+        else:
+            batch.add_picture(number, one.fingerprint)
+    return batch

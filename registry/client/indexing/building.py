@@ -1,0 +1,153 @@
+"""Making a dataset searchable for those whose works may be in it.
+
+Samples are taken in parts. Each is written, synced and renamed, and then listed, so that a run that was
+broken off goes on behind the last part that is whole. What cannot be read is in the index too, by name and
+reason. The dataset is only read, and nothing is sent.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from registry.client.formats import Format, detect
+from registry.client.formats.files import changed
+from registry.client.formats.table import CsvTable, ParquetTable
+from registry.client.indexing.batch import Batch, hashed_batch
+from registry.client.indexing.columns import table_batches
+from registry.client.indexing.listing import LIST, Listed, Listing, digest_of, read_listing, write_listing
+from registry.client.indexing.part import Counts, open_part, outside, write_part
+from registry.client.pictures import default_workers
+from registry.errors import DatasetError, InputError
+
+__all__ = ["A_PART_OF_PICTURES", "A_PART_OF_ROWS", "IndexSummary", "index_dataset", "index_folder_of"]
+
+A_PART_OF_ROWS = 100_000
+A_PART_OF_PICTURES = 20_000
+"""Samples of a part; pictures take so much longer that fewer are lost when a run is broken off."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSummary:
+    """What an index holds now, where it is, and how many samples were there before (``resumed``)."""
+
+    folder: Path
+    format: str
+    why: str
+    counts: Counts
+    resumed: int
+
+    @property
+    def size(self) -> int:
+        """Bytes that the index takes."""
+        return sum(path.stat().st_size for path in self.folder.iterdir())
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "index": str(self.folder),
+            "format": self.format,
+            **asdict(self.counts),
+            "resumed": self.resumed,
+            "bytes": self.size,
+        }
+
+
+def index_folder_of(source: Path) -> Path:
+    """Return where the index of ``source`` goes unless another place is named: beside it."""
+    return source.with_name(f"{source.name}.caveat-index")
+
+
+def index_dataset(
+    source: Path | str,
+    folder: Path | str | None = None,
+    *,
+    format_name: str = "auto",
+    anew: bool = False,
+    workers: int | None = None,
+    progress: Callable[[int, int | None], None] = lambda done, size: None,
+) -> IndexSummary:
+    """Write the index of ``source`` into ``folder``, beside it by default; go on where an earlier run ended.
+
+    ``anew`` makes all of it again; ``workers`` are processes that hash, one a core by default; ``progress``
+    is told after each part how many samples are done, of how many. Raises :class:`DatasetError`,
+    :class:`FormatError`, :class:`StorageError`.
+    """
+    source = Path(source).absolute()
+    folder = index_folder_of(source) if folder is None else Path(folder).absolute()
+    found = detect(source, format_name)
+    _, disk = outside()
+    _require_own(source, folder)
+    with disk.only_writer(folder):
+        listing = _begun(folder, Listing(source.name, found.name, digest_of(source)), anew)
+        resumed = listing.counts.samples
+        if not listing.complete:
+            for batch in _batches(source, found, resumed, workers or default_workers()):
+                listing = _with_part(folder, listing, batch)
+                progress(listing.counts.samples, found.size)
+            if digest_of(source) != listing.digest:
+                raise changed(source)
+            listing = replace(listing, complete=True)
+            write_listing(folder, listing)
+    return IndexSummary(folder, found.name, found.why, listing.counts, resumed)
+
+
+def _require_own(source: Path, folder: Path) -> None:
+    if folder == source or source in folder.parents:
+        raise InputError(f"{folder} is in the dataset itself", hint="Put the index beside it.")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is no folder")
+    seen = [one.name for one in folder.iterdir()] if folder.exists() else []
+    if LIST not in seen and any(not name.startswith(".") for name in seen):
+        raise InputError(f"{folder} holds something else than an index", hint="Name a folder of its own.")
+
+
+def _begun(folder: Path, wanted: Listing, anew: bool) -> Listing:
+    """Return what of an earlier run stands, listed as it is, with all else gone from ``folder``."""
+    found = None if anew else read_listing(folder)
+    if found is not None and found.digest != wanted.digest:
+        raise DatasetError(
+            f"{folder} is the index of another dataset, or this one has changed since",
+            hint="Make it anew with --replace, or name another folder with --to.",
+        )
+    parts = () if found is None else tuple(_whole(folder, found))
+    complete = found is not None and found.complete and parts == found.parts
+    listing = replace(wanted, parts=parts, complete=complete)
+    if listing != found:
+        write_listing(folder, listing)
+    kept = {part.file for part in parts}
+    for path in [*folder.glob("samples-*.caveat"), *folder.glob(".samples-*")]:
+        if path.name not in kept:
+            path.unlink(missing_ok=True)
+    return listing
+
+
+def _whole(folder: Path, listing: Listing) -> Iterator[Listed]:
+    """Yield the parts up to the first that is missing or damaged."""
+    for part in listing.parts:
+        try:
+            open_part(folder / part.file, part.first, part.counts, listing.digest)
+        except DatasetError:
+            return
+        yield part
+
+
+def _batches(source: Path, found: Format, skip: int, workers: int) -> Iterator[Batch]:
+    """Yield the samples behind the first ``skip``, in parts."""
+    if isinstance(found, CsvTable | ParquetTable):
+        yield from table_batches(source, A_PART_OF_ROWS, skip)
+        return
+    samples = islice(found.samples(), skip, None)
+    while taken := list(islice(samples, A_PART_OF_PICTURES)):
+        yield hashed_batch(skip, taken, workers)
+        skip += len(taken)
+
+
+def _with_part(folder: Path, listing: Listing, batch: Batch) -> Listing:
+    """Write a part and list it."""
+    name = f"samples-{batch.first}.caveat"
+    counts = write_part(folder / name, batch, listing.digest)
+    listing = replace(listing, parts=(*listing.parts, Listed(name, batch.first, counts)))
+    write_listing(folder, listing)
+    return listing

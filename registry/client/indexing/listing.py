@@ -1,0 +1,124 @@
+"""The list of an index folder: of which dataset it is, which parts there are, and whether all are.
+
+``index.json`` is replaced whole, by renaming. A part counts once it is listed.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+from registry.client.formats.files import state_of
+from registry.client.formats.folder import walk
+from registry.client.indexing.part import Counts, outside
+from registry.errors import DatasetError, InputError
+from registry.fingerprint import VERSION
+from registry.jsontext import strict_json
+
+__all__ = ["LIST", "Listed", "Listing", "digest_of", "read_listing", "write_listing"]
+
+LIST = "index.json"
+_FORMAT = 1
+_MAKE_ANEW = "Run caveat index DATASET --replace."
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A part in the list: its file, the number of its first sample, and what is in it."""
+
+    file: str
+    first: int
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a folder holds; ``digest`` changes whenever the dataset does, by names, sizes and times."""
+
+    name: str
+    format: str
+    digest: str
+    parts: tuple[Listed, ...] = ()
+    complete: bool = False
+
+    @property
+    def counts(self) -> Counts:
+        """What all parts hold."""
+        return reduce(add, (part.counts for part in self.parts), Counts())
+
+
+def digest_of(source: Path) -> str:
+    """Return what changes when a dataset does: of names, sizes and times of its files; hexadecimal."""
+    root, names = source, []
+    if source.is_dir():
+        names = walk(source)
+    else:
+        # A shard may have its table beside it.
+        root = source.parent
+        beside = (f"{source.stem}.parquet", f"{source.stem}_stats.json") if source.suffix == ".tar" else ()
+        names = [source.name, *(name for name in beside if (root / name).is_file())]
+    found = hashlib.sha256()
+    for name in names:
+        found.update(repr((name, *state_of(root / name))).encode())
+    return found.hexdigest()
+
+
+def read_listing(folder: Path) -> Listing | None:
+    """Read the list; None when there is none. Raises :class:`DatasetError` for one that we did not write."""
+    try:
+        data = (folder / LIST).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DatasetError(f"{folder / LIST} cannot be read: {error.strerror}") from error
+    try:
+        return _parsed(strict_json(data))
+    except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DatasetError(
+            f"{folder / LIST} is not the list of an index: {error}", hint=_MAKE_ANEW
+        ) from error
+
+
+def write_listing(folder: Path, listing: Listing) -> None:
+    """Replace the list, so that it lasts. Raises :class:`StorageError`."""
+    _, disk = outside()
+    wire = {
+        "format": _FORMAT,
+        "fingerprint": VERSION,
+        "dataset": {"name": listing.name, "format": listing.format, "digest": listing.digest},
+        "complete": listing.complete,
+        "parts": [{"file": one.file, "first": one.first, **asdict(one.counts)} for one in listing.parts],
+    }
+    disk.write_file(folder / LIST, (json.dumps(wire, indent=1) + "\n").encode())
+    disk.sync_folder(folder)
+
+
+def _parsed(wire: Any) -> Listing:
+    if (wire["format"], wire["fingerprint"]) != (_FORMAT, VERSION):
+        raise ValueError(
+            f"of format {wire['format']} and fingerprint {wire['fingerprint']}; this release reads"
+            f" {_FORMAT} and {VERSION}"
+        )
+    parts = tuple(map(_listed, wire["parts"]))
+    ends = [0, *(part.first + part.counts.samples for part in parts)]
+    if [part.first for part in parts] != ends[:-1]:
+        raise ValueError("samples are missing between its parts")
+    if type(wire["complete"]) is not bool:
+        raise ValueError("it does not say whether it is complete")
+    dataset = wire["dataset"]
+    return Listing(
+        str(dataset["name"]), str(dataset["format"]), str(dataset["digest"]), parts, wire["complete"]
+    )
+
+
+def _listed(row: Mapping[str, Any]) -> Listed:
+    numbers = {one.name: row[one.name] for one in fields(Counts)}
+    if not all(type(number) is int and number >= 0 for number in (row["first"], *numbers.values())):
+        raise ValueError("a count that is no number")
+    if row["file"] != f"samples-{row['first']}.caveat":
+        raise ValueError(f"{str(row['file'])[:80]!r} is not the file of a part")
+    return Listed(row["file"], row["first"], Counts(**numbers))

@@ -1,0 +1,244 @@
+"""Looking works up in the index of a dataset.
+
+A picture is asked about by what a registry would have of it, were it lodged: the SHA-256 of its file and the
+PDQ hashes of its windows, each with its own radius. It is compared with every form of every picture, within
+the radii of :mod:`registry.matching`, so the answer is the one that a filter of that dataset would get.
+Where the dataset gives only a pHash, that is compared, and asks for a look at most.
+
+An address is found however it is spelled; one that ends in a slash stands for everything below it. A name
+stands for its host, or, when it is a registered domain, for every host under it.
+
+What could not be compared is not "not found": an index without pictures answers no question about one.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from registry.calibration import radii_of, shipped_calibration
+from registry.canonical import canonical_urls
+from registry.client.indexing.batch import FORM_CODES
+from registry.client.indexing.listing import Listing, read_listing
+from registry.client.indexing.part import OpenPart, open_part
+from registry.client.pictures import Hashed, hash_files
+from registry.errors import DatasetError, InputError
+from registry.fingerprint import (
+    MIN_QUALITY,
+    PHASH_RADIUS,
+    REVIEW_RADIUS,
+    STRICT_RADIUS,
+    Fingerprint,
+    hash_words,
+)
+from registry.index import Near
+from registry.keys import key_words
+from registry.matching import MAX_NEAR
+from registry.preference import Status
+from registry.statement import Match
+from registry.urls import RuleKind, canonicalize_url, exact_key, registered_domain, url_rule
+
+__all__ = ["Answer", "DatasetIndex", "Found"]
+
+_Hits = dict[tuple[int, int], Match]
+"""Part and sample in it → by what it was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A sample that was found: its name in the dataset, its number from 0, its addresses, and by what."""
+
+    sample: str
+    number: int
+    urls: tuple[str, ...]
+    match: Match
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        match = self.match.to_wire()
+        return {"sample": self.sample, "number": self.number, "urls": list(self.urls), "match": match}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an index says of one question.
+
+    ``status`` is ok when everything was compared that could be; only then ``count`` is all there is.
+    ``found`` are the first of them, those that are certain and nearest before the others.
+    """
+
+    query: str
+    status: Status
+    reason: str
+    count: int = 0
+    found: tuple[Found, ...] = field(default=())
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "query": self.query,
+            "status": str(self.status),
+            "reason": self.reason,
+            "count": self.count,
+            "found": [one.to_wire() for one in self.found],
+        }
+
+
+class DatasetIndex:
+    """An index that is open, every part of it checked; ``listing`` says what is in it."""
+
+    def __init__(self, listing: Listing, parts: Sequence[OpenPart]) -> None:
+        self.listing, self._parts = listing, tuple(parts)
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "DatasetIndex":
+        """Check and open the index in ``folder``.
+
+        Raises :class:`DatasetError` when it is none, not complete, or damaged.
+        """
+        folder = Path(folder)
+        listing = read_listing(folder)
+        if listing is None:
+            raise DatasetError(f"no index in {folder}", hint="Make one: caveat index DATASET --to FOLDER.")
+        if not listing.complete:
+            raise DatasetError(
+                f"the index {folder} is not complete: {listing.counts.samples:,} samples so far",
+                hint="Run caveat index on the dataset again: it goes on from there.",
+            )
+        parts = [open_part(folder / one.file, one.first, one.counts, listing.digest) for one in listing.parts]
+        return cls(listing, parts)
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield name and reason of every sample that cannot be found by all that it has."""
+        for part in self._parts:
+            yield from part.faults()
+
+    def find_pictures(self, paths: Sequence[Path], *, limit: int = 20, workers: int = 1) -> Iterator[Answer]:
+        """Yield the answer for each picture file, in order; at most ``limit`` samples are named in each."""
+        for path, hashed in zip(paths, hash_files(paths, registered=True, workers=workers), strict=True):
+            yield self._of_picture(str(path), hashed, limit)
+
+    def find(self, text: str, *, limit: int = 20) -> Answer:
+        """Return the answer for an address, a folder of addresses, a host or a registered domain."""
+        try:
+            kind, key, below = _asked(text)
+        except InputError as error:
+            return Answer(text, Status.MALFORMED, error.message)
+        if not self.listing.counts.addresses:
+            return Answer(text, Status.NOT_CHECKED, "the index has no addresses; ask with the pictures")
+        named: list[Found] = []
+        count = 0
+        for part in self._parts:
+            places = part.places(key)
+            if below:
+                texts = canonical_urls([url for _, url in part.addresses(places)]).texts
+                places = [at for at, one in zip(places, texts, strict=True) if one and one.startswith(below)]
+            count += len(places)
+            for sample, url in part.addresses(places[: limit - len(named)]):
+                named.append(Found(part.name(sample), part.first + sample, (url,), Match(kind)))
+        where = {"url": "at this address", "prefix": "below it", "host": "on this host"}
+        said = self._said(count, "address", "addresses", where.get(kind, "under this domain"))
+        return Answer(text, Status.OK, said, count, tuple(named))
+
+    def _of_picture(self, name: str, hashed: Hashed, limit: int) -> Answer:
+        if hashed.fingerprint is None:
+            return Answer(name, Status.ERROR, hashed.error)
+        hits, cut = self._hits(hashed.fingerprint)
+        nearest = sorted(hits.items(), key=_rank)[:limit]
+        found = tuple(self._found(*place, match) for place, match in nearest)
+        if cut:
+            reason = f"near to more than {MAX_NEAR:,} pictures; not all were looked at"
+            return Answer(name, Status.ERROR, reason, len(hits), found)
+        unchecked = "" if hits else self._unchecked(hashed.fingerprint)
+        if unchecked:
+            return Answer(name, Status.NOT_CHECKED, unchecked)
+        return Answer(name, Status.OK, self._said(len(hits), "sample", "samples"), len(hits), found)
+
+    def _unchecked(self, fingerprint: Fingerprint) -> str:
+        """Say why a picture that was not found may be there all the same; empty when it was compared."""
+        counts = self.listing.counts
+        if not (counts.pictures or counts.phashes):
+            return "the index has no pictures to compare with; ask with the addresses of your works"
+        if not fingerprint.pdq:
+            return "the picture is too plain to be told apart; only the same file would have been found"
+        return ""
+
+    def _hits(self, fingerprint: Fingerprint) -> tuple[_Hits, bool]:
+        """Return where the picture is found, and whether some of it was not looked at."""
+        hits: _Hits = {}
+        files = key_words([fingerprint.sha256 or b""] if fingerprint.sha256 else [])
+        windows, radii = list(fingerprint.pdq), radii_of(fingerprint, shipped_calibration())
+        words = hash_words(list(fingerprint.pdq.values())).reshape(-1, 4)
+        phash = [fingerprint.phash] if fingerprint.phash and fingerprint.quality >= MIN_QUALITY else []
+        cut = False
+        for place, part in enumerate(self._parts):
+            near = part.index.near_pdq(words, REVIEW_RADIUS, MAX_NEAR)
+            for query, sample, distance, code in _rows_of(near):
+                if distance <= radii[windows[query]]:
+                    form = FORM_CODES[code]
+                    certain = distance <= STRICT_RADIUS and not form.plain
+                    _keep(hits, (place, sample), Match("pdq", certain, distance, windows[query], form.name))
+            alike = part.index.near_phash(hash_words(phash).reshape(-1, 1), PHASH_RADIUS, MAX_NEAR)
+            for _, sample, distance, _ in _rows_of(alike):
+                _keep(hits, (place, sample), Match("phash", False, distance, "full", "full"))
+            for sample in part.index.files.query(files).record.tolist():
+                hits[place, sample] = Match("sha256")
+            cut |= bool(len(near.cut) or len(alike.cut))
+        return hits, cut
+
+    def _found(self, place: int, sample: int, match: Match) -> Found:
+        part = self._parts[place]
+        urls = tuple(part.addresses_of(sample))
+        return Found(part.name(sample), part.first + sample, urls, match)
+
+    def _said(self, count: int, noun: str, plural: str, where: str = "") -> str:
+        counts = self.listing.counts
+        if count:
+            return f"{count:,} {noun if count == 1 else plural} {where}".rstrip()
+        among, what = counts.pictures + counts.phashes, "pictures"
+        if where:
+            among, what = counts.addresses, "addresses"
+        missing = f"; {counts.faults:,} samples could not be read" if counts.faults else ""
+        return f"not found among {among:,} {what}{missing}"
+
+
+def _asked(text: str) -> tuple[str, bytes, str]:
+    """Return kind and key of what is asked; of a folder the key of its host, and how its addresses begin.
+
+    Raises :class:`InvalidUrlError`, :class:`InvalidRuleError`.
+    """
+    if "://" not in text:
+        host = url_rule(RuleKind.HOST, text).host
+        kind = RuleKind.DOMAIN if registered_domain(host) == host else RuleKind.HOST
+        return str(kind), url_rule(kind, text).key, ""
+    url = canonicalize_url(text)
+    if not url.endswith("/") or "?" in url:
+        return "url", exact_key(url), ""
+    host = url[: url.index("/", 8) + 1]
+    return (
+        ("host" if url == host else "prefix"),
+        url_rule(RuleKind.HOST, host).key,
+        "" if url == host else url,
+    )
+
+
+def _rows_of(near: Near) -> list[tuple[int, int, int, int]]:
+    columns = (near.query, near.place, near.distance, near.window)
+    return list(zip(*(np.asarray(column).tolist() for column in columns), strict=True))
+
+
+def _keep(hits: _Hits, place: tuple[int, int], match: Match) -> None:
+    known = hits.get(place)
+    if known is None or _strength(match) < _strength(known):
+        hits[place] = match
+
+
+def _strength(match: Match) -> tuple[bool, int]:
+    return not match.certain, match.distance or 0
+
+
+def _rank(hit: tuple[tuple[int, int], Match]) -> tuple[bool, int, tuple[int, int]]:
+    place, match = hit
+    return (*_strength(match), place)
