@@ -1,16 +1,17 @@
-"""Folders of pictures: plain ones with captions, kohya's ``N_concept`` folders, and ``imagefolder`` metadata.
+"""Folders of pictures: plain ones with captions, those of trainers, and ``imagefolder`` metadata.
 
 Every picture anywhere below the folder is a sample, also where the trainer of that format would not look.
 What lies beside the pictures follows :mod:`registry.client.formats.sidefiles`. A row of the metadata, or an
 entry of a list (:mod:`registry.client.formats.lists`), goes when any file that it names goes, and files that
-only such rows name go with it; a list that cannot be rewritten is left out whole. Hidden files do not come
-along, and links to folders are refused, since what lies behind them would be passed over.
+only such rows name go with it; a list that cannot be rewritten is left out whole. Settings of trainers
+(:mod:`registry.client.formats.told`) are obeyed wherever they lie, and come along as they are or not at all.
+Hidden files do not come along, and links to folders are refused, since what lies behind them would be passed
+over.
 """
 
-import contextlib
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -20,6 +21,7 @@ from registry.client.formats.lists import Lists, find_lists
 from registry.client.formats.metadata import METADATA_NAMES, Metadata, MetadataRow, read_metadata
 from registry.client.formats.naming import is_named
 from registry.client.formats.sidefiles import Layout, arrange
+from registry.client.formats.told import Told, find_told
 from registry.client.pictures import PICTURE_SUFFIXES
 from registry.errors import DatasetError
 
@@ -27,31 +29,36 @@ __all__ = ["PictureFolder", "pictures_below", "walk"]
 
 
 class PictureFolder:
-    """A folder of pictures at ``root``; see the module."""
+    """A folder of pictures at ``root``, without the files that are ``apart``; see the module."""
 
     is_table = False
 
-    def __init__(self, root: Path, name: str, why: str) -> None:
+    def __init__(self, root: Path, name: str, why: str, apart: Collection[str] = ()) -> None:
         self.root = root
         self.name = name
+        self._apart = frozenset(apart)
         self.why = why + _lists_told(self._lists.read)
 
     @cached_property
     def layout(self) -> Layout:
-        """The place of each file but metadata and lists."""
-        return self._arranged.without({found.path for found in self._lists.read})
+        """The place of each file but metadata, lists and settings."""
+        return self._arranged.without({*self._told.files, *(found.path for found in self._lists.read)})
 
     @cached_property
     def _arranged(self) -> Layout:
-        return arrange(path for path in self._files if path not in self._metadata_paths)
+        return arrange((path for path in self._files if path not in self._metadata_paths), self._told)
+
+    @cached_property
+    def _told(self) -> Told:
+        return find_told(self.root, self._files)
 
     @cached_property
     def _lists(self) -> Lists:
-        return find_lists(self.root, self._arranged)
+        return find_lists(self.root, self._arranged, self._told)
 
     @cached_property
     def _files(self) -> list[str]:
-        return walk(self.root)
+        return [path for path in walk(self.root) if path not in self._apart]
 
     @cached_property
     def _captions(self) -> dict[str, list[str]]:
@@ -103,10 +110,13 @@ class PictureFolder:
         left_out = {path: why for path, why in gone.items() if path not in samples}
         left_out |= {path: why for path, why in self.layout.losses(gone).items() if path not in samples}
         left_out |= self._lists_of(gone)
+        there = {path for path in self._files if path not in gone and path not in left_out}
         for meta in self.metadata:
             if lost := len(meta.lost(gone)):
                 left_out[meta.path] = f"{lost} of {len(meta.rows)} rows"
-        return Plan(gone, left_out)
+            if lost == len(meta.rows):
+                there.discard(meta.path)
+        return Plan(gone, left_out | self._settings_of(there))
 
     def write(self, target: Path, plan: Plan, digests: Mapping[str, bytes]) -> None:
         """Copy everything to ``target`` but what goes."""
@@ -115,7 +125,7 @@ class PictureFolder:
             if path not in plan.gone:
                 copy_file(self.root / path, target / path, digests[path])
         caches = self.layout.derived.keys() - set(self.layout.pictures)
-        for path in (*self.layout.shared, *sorted(caches), *self.layout.plain):
+        for path in (*self.layout.shared, *sorted(caches), *self.layout.plain, *sorted(self._told.files)):
             if path not in plan.left_out:
                 copy_file(self.root / path, target / path)
         for meta in self.metadata:
@@ -142,7 +152,7 @@ class PictureFolder:
     def _lists_of(self, gone: Mapping[str, str]) -> dict[str, str]:
         """Return the texts that are lists which cannot be rewritten: refused, or naming what goes."""
         found = {path: why for path, why in self._lists.refused.items() if path not in self.layout.strange}
-        for path in self.layout.loose if gone else ():
+        for path in (*self.layout.loose, *self._told.files) if gone else ():
             try:
                 text = (self.root / path).read_text(encoding="utf-8", errors="replace")
             except OSError as error:
@@ -151,6 +161,15 @@ class PictureFolder:
             named = next((file for file in sorted(gone.keys() - own) if is_named(file, path, text)), None)
             if named is not None and path not in found:
                 found[path] = f"names {named}, and lists of this kind are not rewritten"
+        return found
+
+    def _settings_of(self, there: set[str]) -> dict[str, str]:
+        """Return the settings that mean something else in a copy with the files ``there``."""
+        pictures = there & {*self.layout.pictures, *(meta.path for meta in self.metadata), *self.layout.plain}
+        found = dict(self._told.faults)
+        for path in self._told.files - found.keys():
+            if why := self._told.unmet(path, pictures):
+                found[path] = why
         return found
 
     def _caption_fault(self, picture: str) -> str:
@@ -179,7 +198,7 @@ def walk(root: Path) -> list[str]:
         for name in (*names, *files):
             _require_text(folder, name)
         for name in names:
-            if Path(folder, name).is_symlink():
+            if _is_link(Path(folder, name)):
                 raise DatasetError(
                     f"{Path(folder, name)} is a link to a folder, which is not followed",
                     hint="Copy the folder into the dataset, or filter its target by itself.",
@@ -199,11 +218,23 @@ def _lists_told(lists: Sequence[Metadata]) -> str:
     return f", listed in {', '.join(found.path for found in lists[:3])}{more}"
 
 
+def _is_link(path: Path) -> bool:
+    try:
+        return stat.S_ISLNK(path.lstat().st_mode)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+
+
 def _require_regular(path: Path) -> None:
     """Refuse pipes and devices, which would be waited for; what a dangling link names is seen later."""
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise DatasetError(f"{path} is neither a file nor a folder", hint="Take it out of the dataset.")
+    try:
+        is_regular = stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+    if not is_regular:
+        raise DatasetError(f"{path} is neither a file nor a folder", hint="Take it out of the dataset.")
 
 
 def _require_text(folder: str, name: str) -> None:

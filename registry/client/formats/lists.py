@@ -8,8 +8,10 @@ paths (kohya, musubi, invoke-training), parquet (SimpleTuner). In this order:
    a name that such columns have; where there are none, those whose values are pictures' stems;
 3. when none of them means a picture that is here, it is no list, but any text;
 4. a list that names a file outside of the dataset, or has an entry that names none, is refused;
-5. names are taken from the list's folder when all are there, else from the dataset's, else each means every
-   picture whose path ends like it.
+5. names are taken from the folder that settings tell when all are there, else from the list's, else from the
+   dataset's, else each means every picture whose path ends like it.
+
+Settings of trainers (:mod:`registry.client.formats.told`) are no lists.
 """
 
 import re
@@ -30,6 +32,7 @@ from registry.client.formats.metadata import (
 from registry.client.formats.naming import Names
 from registry.client.formats.parquet_entries import ParquetEntries
 from registry.client.formats.sidefiles import LIST_SUFFIXES, Layout
+from registry.client.formats.told import Told
 from registry.client.pictures import PICTURE_SUFFIXES
 from registry.errors import DatasetError
 
@@ -54,24 +57,50 @@ class Lists:
     refused: Mapping[str, str]
 
 
-def find_lists(root: Path, layout: Layout) -> Lists:
-    """Read the lists among the files of ``layout``, which lie below ``root``."""
+def find_lists(root: Path, layout: Layout, told: Told) -> Lists:
+    """Read the lists among the files of ``layout``, below ``root``; ``told`` is what settings say."""
     paths = [path for path in (*layout.plain, *layout.shared, *layout.strange) if _may_be_list(path)]
+    paths = sorted(set(paths) - told.files)
     if not paths:
         return Lists((), {})
     roots = (root.absolute().as_posix(), root.resolve().as_posix())
     names = Names(roots, [*layout.pictures, *(path for path in layout.strange if not _may_be_list(path))])
     read, refused = [], {}
-    for path in sorted(paths):
+    for path in paths:
+        # A caption beside its picture is not held to be JSON.
+        any_text = path in layout.shared and path.endswith(".json")
+        around = _Around(path, names, told.bases.get(path))
         try:
-            # A caption beside its picture is not held to be JSON.
-            found = _read_list(root, path, names, any_text=path in layout.shared and path.endswith(".json"))
+            found = _read_list(root, around, any_text=any_text)
         except DatasetError as error:
             refused[path] = f"no list that can be rewritten: {error.message}"
             continue
         if found is not None:
             read.append(found)
     return Lists(tuple(read), refused)
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """A list at ``path``, the names of the dataset, and the folder that settings tell for it, if any."""
+
+    path: str
+    names: Names
+    told: str | None
+
+    @property
+    def folder(self) -> str:
+        """The folder of the list."""
+        return str(PurePosixPath(self.path).parent)
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """The folders that its names may be relative to, the likeliest first."""
+        return (*(() if self.told is None else (self.told,)), self.folder, "")
+
+    def found(self, name: str) -> bool:
+        """Say whether a name may mean a file that is here."""
+        return bool(self.names.at(name, self.folder) or self.names.anywhere(name, self.folder))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +128,8 @@ _Cells = Mapping[str, Mapping[int, Any]]
 """Column → number of the entry → value."""
 
 
-def _read_list(root: Path, path: str, names: Names, *, any_text: bool) -> Metadata | None:
+def _read_list(root: Path, around: _Around, *, any_text: bool) -> Metadata | None:
+    path = around.path
     data = read_list_file(root / path, MAX_LIST_BYTES)
     if not data.strip():
         return None
@@ -109,16 +139,15 @@ def _read_list(root: Path, path: str, names: Names, *, any_text: bool) -> Metada
         if any_text:
             return None
         raise
-    folder = str(PurePosixPath(path).parent)
-    columns = [_judged(name, values, cells, names, folder) for name, values in cells.items()]
+    columns = [_judged(name, values, cells, around) for name, values in cells.items()]
     chosen = _chosen(columns)
     if not chosen:
         return None
-    _refuse_outside(path, chosen, names, folder)
+    _refuse_outside(chosen, around)
     if not any(column.found for column in chosen):
         return None
-    _refuse_header(path, columns, names, folder)
-    rows = _rows(path, chosen, cells, names, count)
+    _refuse_header(columns, around)
+    rows = _rows(chosen, cells, count, around)
     return Metadata(path, tuple(rows), source)
 
 
@@ -138,14 +167,14 @@ def _by_column(entries: Entries) -> _Cells:
     return cells
 
 
-def _judged(name: str, values: Mapping[int, Any], cells: _Cells, names: Names, folder: str) -> _Column:
+def _judged(name: str, values: Mapping[int, Any], cells: _Cells, around: _Around) -> _Column:
     if name == KEY:
         known = set().union(*(cells.get(of, ()) for of in _OF_AN_ENTRY)) >= values.keys()
     else:
         known = bool(_PATHS.fullmatch(name) or _IDS.fullmatch(name))
     named = {number: tuple(_names_in(value, numbers=known)) for number, value in values.items()}
     every = {text for texts in named.values() for text in texts}
-    found = {text for text in every if names.at(text, folder) or names.anywhere(text, folder)}
+    found = {text for text in every if around.found(text)}
     pictures = {text for text in every if _is_picture(text)}
     return _Column(
         name,
@@ -180,33 +209,31 @@ def _chosen(columns: Sequence[_Column]) -> list[_Column]:
     return keys + sorted(paths, key=lambda column: not _MAIN.fullmatch(column.name))
 
 
-def _refuse_outside(path: str, columns: Iterable[_Column], names: Names, folder: str) -> None:
+def _refuse_outside(columns: Iterable[_Column], around: _Around) -> None:
     for column in columns:
         for texts in column.cells.values():
             for text in texts:
-                if names.place(text, folder) is None:
-                    raise DatasetError(f"{path} names {text}, which lies outside of the dataset")
+                if all(around.names.place(text, base) is None for base in around.bases):
+                    raise DatasetError(f"{around.path} names {text}, which lies outside of the dataset")
 
 
-def _refuse_header(path: str, columns: Iterable[_Column], names: Names, folder: str) -> None:
+def _refuse_header(columns: Iterable[_Column], around: _Around) -> None:
     """Refuse a table whose first row, taken for its header, names a picture: it could not be taken out."""
-    if not path.lower().endswith((".csv", ".tsv")):
+    if not around.path.lower().endswith((".csv", ".tsv")):
         return
     for column in columns:
-        if not column.known and names.anywhere(column.name, folder):
-            raise DatasetError(f"{path} has no header: its first row names {column.name}")
+        if not column.known and around.names.anywhere(column.name, around.folder):
+            raise DatasetError(f"{around.path} has no header: its first row names {column.name}")
 
 
-def _rows(
-    path: str, columns: Sequence[_Column], cells: _Cells, names: Names, count: int
-) -> Iterator[MetadataRow]:
-    folder = str(PurePosixPath(path).parent)
-    base = _base(columns, names, folder)
+def _rows(columns: Sequence[_Column], cells: _Cells, count: int, around: _Around) -> Iterator[MetadataRow]:
+    names, folder = around.names, around.folder
+    base = _base(columns, around)
     addresses = url_columns(cells)
     for number in range(count):
         texts = [text for column in columns for text in column.cells.get(number, ())]
         if not texts:
-            raise DatasetError(f"{path}, entry {number + 1}: it names no picture")
+            raise DatasetError(f"{around.path}, entry {number + 1}: it names no picture")
         meant = (names.anywhere(text, folder) if base is None else names.at(text, base) for text in texts)
         found = (
             files or (_missing(names.place(text, folder) or text),)
@@ -216,10 +243,11 @@ def _rows(
         yield MetadataRow(tuple(found), tuple(url for url in urls if isinstance(url, str) and url))
 
 
-def _base(columns: Iterable[_Column], names: Names, folder: str) -> str | None:
+def _base(columns: Iterable[_Column], around: _Around) -> str | None:
     """Return the folder from which every name leads to a file that is there, or None."""
     every = {text for column in columns for texts in column.cells.values() for text in texts}
-    return next((base for base in (folder, "") if all(names.at(text, base) for text in every)), None)
+    whole = (base for base in around.bases if all(around.names.at(text, base) for text in every))
+    return next(whole, None)
 
 
 def _missing(place: str) -> str:

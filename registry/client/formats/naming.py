@@ -9,12 +9,13 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from registry.client.pictures import PICTURE_SUFFIXES
 
-__all__ = ["Names", "below", "is_absolute", "is_named"]
+__all__ = ["Names", "below", "folded", "is_absolute", "is_named", "slashed"]
 
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/", re.ASCII)
 
@@ -34,8 +35,8 @@ class Names:
     """
 
     def __init__(self, roots: Sequence[str], files: Iterable[str]) -> None:
-        self._roots = [_slashed(root).rstrip("/") for root in roots]
-        self._folded_roots = [_folded(root) for root in self._roots]
+        self._roots = [slashed(root).rstrip("/") for root in roots]
+        self._folded_roots = [folded(root) for root in self._roots]
         self._whole: dict[str, list[_Named]] = {}
         self._ends: dict[str, list[_Named]] = {}
         for path in files:
@@ -45,7 +46,7 @@ class Names:
 
     def place(self, name: str, folder: str) -> str | None:
         """Return the path below the dataset that a name in a list in ``folder`` says; None: outside of it."""
-        name = _slashed(name)
+        name = slashed(name)
         if not is_absolute(name):
             return below(folder, name)
         for root in self._roots:
@@ -56,14 +57,14 @@ class Names:
     def at(self, name: str, folder: str) -> tuple[str, ...]:
         """Return the files that ``name`` means when it is relative to ``folder``."""
         place = self.place(name, folder)
-        return () if place is None else _best(self._whole.get(_folded(place), ()))
+        return () if place is None else _best(self._whole.get(folded(place), ()))
 
     def anywhere(self, name: str, folder: str) -> tuple[str, ...]:
         """Return every file whose path ends in ``name``; where it goes up or is absolute, as :meth:`at`."""
-        plain = below("", _slashed(name))
-        if is_absolute(name) or plain is None or ".." in PurePosixPath(_slashed(name)).parts:
+        plain = below("", slashed(name))
+        if is_absolute(name) or plain is None or ".." in PurePosixPath(slashed(name)).parts:
             return self.at(name, folder)
-        ending = f"/{_folded(plain)}"
+        ending = f"/{folded(plain)}"
         found = self._ends.get(ending.rpartition("/")[2], ())
         return _best(named for named in found if self._ends_in(named.form, ending))
 
@@ -87,29 +88,45 @@ def below(folder: str, name: str) -> str | None:
 
 def is_absolute(name: str) -> bool:
     """Say whether a path is absolute, on any system."""
-    return bool(_ABSOLUTE.match(_slashed(name)))
+    return bool(_ABSOLUTE.match(slashed(name)))
 
 
 def is_named(picture: str, path: str, text: str) -> bool:
-    """Say whether the text at ``path`` names a picture: by file name, or by stem in quotes or as a cell."""
-    name, stem = PurePosixPath(picture).name, PurePosixPath(picture).stem
-    if name in text or json.dumps(name)[1:-1] in text or f'/{stem}"' in text or f'"{stem}"' in text:
+    """Say whether the text at ``path`` names a picture: by file name, or by stem in quotes or as a cell.
+
+    Case, and how letters are composed, do not count.
+    """
+    text = _folded_text(text)
+    name, stem = (folded(part) for part in (PurePosixPath(picture).name, PurePosixPath(picture).stem))
+    forms = (unicodedata.normalize(form, PurePosixPath(picture).name) for form in ("NFC", "NFD"))
+    escaped = {json.dumps(form)[1:-1].casefold() for form in forms}
+    if any(form in text for form in (name, *escaped, f'/{stem}"', f'"{stem}"')):
         return True
     cell = rf"(^|[,\t/]){re.escape(stem)}([,\t\r]|$)"
     return path.lower().endswith((".csv", ".tsv")) and re.search(cell, text, re.M) is not None
 
 
-def _slashed(name: str) -> str:
+@lru_cache(maxsize=1)
+def _folded_text(text: str) -> str:
+    """Return a text as names are compared; remembered, since one text is asked for many names."""
+    composed = unicodedata.normalize("NFC", text).casefold()
+    return unicodedata.normalize("NFC", composed)
+
+
+def slashed(name: str) -> str:
+    """Return a path with slashes where it has backslashes."""
     return name.replace("\\", "/")
 
 
-def _folded(path: str) -> str:
-    return unicodedata.normalize("NFC", _slashed(path)).casefold()
+def folded(path: str) -> str:
+    """Return a path with slashes, without case, its letters composed: what one name is on some systems."""
+    composed = unicodedata.normalize("NFC", slashed(path)).casefold()
+    return unicodedata.normalize("NFC", composed)
 
 
 def _forms(path: str) -> list[_Named]:
     """Return the forms a file is named by: its path, and without the suffix when it is a picture."""
-    whole = _folded(path)
+    whole = folded(path)
     suffix = PurePosixPath(whole).suffix
     forms = [_Named(whole, path, is_whole=True)]
     if suffix in PICTURE_SUFFIXES:
