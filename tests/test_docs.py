@@ -257,7 +257,9 @@ def test_every_field_of_the_account_stands_in_the_reference():
     print_ = fingerprint.Fingerprint(1, 100, bytes(8), {"full": bytes(32)}, bytes(32))
     sample = Sample("a.png", Path("a.png"), "https://a.example/")
     verdict = Verdict(sample, Status.OK, Action.REMOVE, "", decide([said], Use.TRAIN), print_)
-    summary = FilterSummary(Path("a"), None, None, "folder", "", Rules(), ())
+    summary = FilterSummary(
+        source=Path("a"), target=None, format="folder", why="", rules=Rules(), registries=()
+    )
     names = in_backticks(page("reference/filter-output.md"))
     missing = set(_keys(verdict.to_wire())) | set(_keys(summary.to_wire())) | {"registry", "notable"}
     assert missing - {"train", "full"} <= names

@@ -1,6 +1,7 @@
 """``caveat check``: what the registries say of pictures and addresses. Writes nothing."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -21,8 +22,8 @@ from registry.cli.common import (
 from registry.cli.sites import site_signals_option, sites_if
 from registry.client.formats import Sample
 from registry.client.formats.folder import pictures_below
-from registry.client.pictures import default_workers
-from registry.client.verdicts import Rules, Verdict, judge
+from registry.client.pictures import Hashers, default_workers
+from registry.client.verdicts import Judges, Rules, Verdict, judge_all
 from registry.errors import InputError
 from registry.preference import Action, Mode, Preference, Use
 
@@ -62,9 +63,13 @@ def check(
     for one in asked:
         one.check_parameters()
     rules = Rules(Use(use), Mode.EU_ART4)
-    with progress_bar("hashing", len(samples)) as bar, sites_if(site_signals) as sites:
-        count = workers or default_workers()
-        verdicts = list(judge(samples, asked, rules, sites=sites, workers=count, tick=bar.advance))
+    with (
+        progress_bar("hashing", len(samples)) as bar,
+        sites_if(site_signals) as sites,
+        Hashers(workers or default_workers()) as hashers,
+    ):
+        judged = judge_all(samples, Judges(asked, rules, sites), hashers, bar.advance)
+        verdicts = list(chain.from_iterable(judged))
     if output == "json":
         emit_json([verdict.to_wire() for verdict in verdicts])
     else:

@@ -17,7 +17,17 @@ from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from registry.client import RegistryClient
 from registry.errors import InputError, SettingsError
@@ -174,15 +184,36 @@ class Bar:
         """Go on by ``steps``."""
         self.progress.advance(self.task, steps)
 
+    def lose(self, count: int) -> None:
+        """Say that so many samples go."""
+        gone = self.progress.tasks[self.task].fields["gone"] + count
+        self.progress.update(self.task, gone=gone, told=f"{gone:,} go" if gone else "")
+
     def expect(self, total: int | None) -> None:
         """Say how many steps there will be."""
         self.progress.update(self.task, total=total)
 
 
+class _Rate(ProgressColumn):
+    """Steps in a second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate, empty before there is one."""
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+
+
+class _Told(ProgressColumn):
+    """What a command tells of the work so far."""
+
+    def render(self, task: Task) -> Text:
+        """Return it."""
+        return Text(str(task.fields.get("told", "")))
+
+
 @contextmanager
 def progress_bar(what: str, total: int | None = None) -> Iterator[Bar]:
     """Show a bar on standard error while the block runs, on a terminal only."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(), _Told())
     shown = sys.stderr.isatty()
     with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as progress:
-        yield Bar(progress, progress.add_task(what, total=total))
+        yield Bar(progress, progress.add_task(what, total=total, gone=0, told=""))

@@ -1,9 +1,11 @@
 """``caveat filter`` and ``caveat formats``."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.markup import escape
@@ -23,13 +25,29 @@ from registry.cli.common import (
     workers_option,
 )
 from registry.cli.sites import site_signals_option, sites_if
-from registry.client import FilterSummary, Progress, Rules, Verdict, filter_dataset
-from registry.client.formats import FORMATS, Format, brace_range
+from registry.client import FilterSummary, Options, Progress, Rules, Verdict, filter_dataset
+from registry.client.engines import ENGINES
+from registry.client.formats import FORMATS, Dataset, brace_range
 from registry.preference import Action, Mode, Use
 
 __all__ = ["filter_", "formats", "print_summary"]
 
 _SHOWN = 40
+
+
+class ShareType(click.ParamType[tuple[int, int]]):
+    """``I/N``, with 1 ≤ I ≤ N."""
+
+    name = "I/N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return (I, N)."""
+        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", value)
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            self.fail(f"{value!r} is not I/N with 1 ≤ I ≤ N: give 3/16 for the third of sixteen.", param, ctx)
+        return int(found[1]), int(found[2])
 
 
 @click.command("filter")
@@ -72,6 +90,25 @@ _SHOWN = 40
 )
 @click.option("--organisation", help="Who does the research; needed for --mode research-art3.")
 @click.option("--purpose", help="What the research is for; needed for --mode research-art3.")
+@click.option(
+    "--engine",
+    type=click.Choice(list(ENGINES)),
+    default="local",
+    show_default=True,
+    help="Who filters the shards of a folder: processes on this machine, or Ray.",
+)
+@click.option(
+    "--shard",
+    "share",
+    type=ShareType(),
+    help="Filter only every N-th shard, from the I-th on, for job arrays; then run once more without it.",
+)
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Go on from the shards that an earlier run has done, or delete them and begin anew.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and write nothing.")
 @click.option(
     "--yes", is_flag=True, help="Do not ask before strict mode leaves out what nobody has spoken of."
@@ -99,6 +136,9 @@ def filter_(
     licences: tuple[str, ...],
     organisation: str | None,
     purpose: str | None,
+    engine: str,
+    share: tuple[int, int] | None,
+    resume: bool,
     dry_run: bool,
     yes: bool,
     report: str,
@@ -123,9 +163,12 @@ def filter_(
       caveat filter my-set my-set-clean --registry https://registry.example
       caveat filter laion.parquet clean.parquet --mode strict
       caveat filter my-set my-set-clean --dry-run        what would go?
+      caveat filter shards clean --workers 8             Ctrl-C, and again: it goes on
+      caveat filter shards clean --shard 3/16            one of 16 jobs; then without it
     """
     rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "", review, frozenset(licences))
     asked = asked_of(registry_urls, key, snapshot, max_age)
+    options = Options(engine, workers, share, resume, on_error == "stop", dry_run)
     with progress_bar("checking") as bar, sites_if(site_signals) as sites:
         summary = filter_dataset(
             src,
@@ -134,9 +177,7 @@ def filter_(
             rules=rules,
             sites=sites,
             format_name=format_name,
-            workers=workers,
-            stop_on_error=on_error == "stop",
-            dry_run=dry_run,
+            options=options,
             progress=_progress(bar, yes=yes),
         )
     ctx.exit(_tell(summary, output, dry_run=dry_run))
@@ -155,6 +196,8 @@ def _tell(summary: FilterSummary, output: str, *, dry_run: bool) -> int:
         print_summary(summary, dry_run=dry_run)
     else:
         _emit(summary, output)
+    if summary.shared:
+        return INCOMPLETE if summary.errors else CLEAN
     if not summary.kept or _declined(summary, dry_run=dry_run):
         return NOTHING
     return INCOMPLETE if summary.errors else CLEAN
@@ -177,15 +220,20 @@ def print_summary(summary: FilterSummary, *, dry_run: bool = False) -> None:
         f"{summary.counts[Action.REVIEW]:,} to look at, {summary.errors:,} set aside; "
         f"of {summary.counts['unknown']:,} nobody has said anything."
     )
+    if summary.resumed:
+        out.print(f"{counted(summary.resumed, 'shard')} of these an earlier run had done.")
     if dry_run:
         out.print("A dry run: nothing was written.")
+    elif summary.shared:
+        left = f"{counted(summary.waiting, 'shard')} still to be done" if summary.waiting else "all are done"
+        out.print(f"A share of the shards; {left}. Then run the same command without --shard.")
     elif _declined(summary, dry_run=dry_run):
         out.print("Nothing was written, as you said.")
     elif summary.target is None:
         out.print("Nothing would be left, so no output was written.")
     else:
         out.print(f"output  {escape(str(summary.target))}", soft_wrap=True)
-        if summary.shards and summary.source.is_dir():
+        if summary.shards and summary.source.is_dir() and summary.format == "webdataset":
             out.print(f"shards  {escape(brace_range(summary.shards))}", soft_wrap=True)
     if summary.account is not None:
         out.print(f"report  {escape(str(summary.account / 'report.html'))}", soft_wrap=True)
@@ -203,15 +251,15 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
 
 
 def _progress(bar: Bar, *, yes: bool) -> Progress:
-    def begin(dataset: Format) -> None:
+    def begin(dataset: Dataset, total: int | None) -> None:
         click.echo(f"reading it as {dataset.name}: it {dataset.why}", err=True)
-        bar.expect(dataset.size)
+        bar.expect(total)
 
-    def judged(verdicts: Sequence[Verdict]) -> None:
-        # Pictures count when they are hashed, rows without one when they are judged.
-        bar.advance(sum(verdict.sample.path is None for verdict in verdicts))
+    def done(steps: int, gone: int) -> None:
+        bar.advance(steps)
+        bar.lose(gone)
 
-    return Progress(begin=begin, tick=bar.advance, judged=judged, confirm=_asking(bar, yes=yes))
+    return Progress(begin, bar.advance, done, _asking(bar, yes=yes))
 
 
 def _declined(summary: FilterSummary, *, dry_run: bool) -> bool:

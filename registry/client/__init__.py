@@ -6,7 +6,7 @@ with RegistryClient("https://registry.example", key) as registry:
     summary = filter_dataset("my-set", "my-set-clean", [registry])
 """
 
-from registry.client.filtering import Progress, filter_dataset
+from registry.client.filtering import Options, Progress, filter_dataset
 from registry.client.http import Asked, Known, RegistryClient
 from registry.client.indexing import DatasetIndex, IndexSummary, index_dataset
 from registry.client.snapshot import Snapshot
@@ -19,6 +19,7 @@ __all__ = [
     "FilterSummary",
     "IndexSummary",
     "Known",
+    "Options",
     "Progress",
     "RegistryClient",
     "Rules",

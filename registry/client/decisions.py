@@ -1,53 +1,88 @@
 """Writing down what was decided about every sample.
 
-For folders ``decisions.jsonl``: a canonical JSON line (RFC 8785) a sample. For tables
-``decisions/00000.parquet`` with the rows that were not kept, and ``decisions/00000.keep``: a bit a row of the
-source, 1 for kept, the first row in the highest bit of the first byte, zeros at the end.
+For files ``decisions.jsonl``: a canonical JSON line (RFC 8785) a sample. For each table a parquet file with
+the rows that were not kept, and a ``.keep``: a bit a row of the source, 1 for kept, the first row in the
+highest bit of the first byte, zeros at the end.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rfc8785
+from numpy.typing import NDArray
 
-from registry.client.formats.table import pyarrow_modules
+from registry.client.formats import Rows
+from registry.client.formats.parquet_entries import pyarrow_modules
 from registry.client.verdicts import Verdict
 
-__all__ = ["write_decisions"]
+__all__ = ["TableDecisions", "write_lines"]
+
+_TEXTS = ("url", "status", "action", "preference", "use", "reason", "as_of_seq", "statements")
 
 
-def write_decisions(folder: Path, verdicts: Iterable[Verdict], *, is_table: bool) -> None:
-    """Write the decisions into ``folder``."""
-    if is_table:
-        _write_table(folder / "decisions", list(verdicts))
-        return
-    with (folder / "decisions.jsonl").open("wb") as out:
+def write_lines(path: Path, verdicts: Iterable[Verdict]) -> None:
+    """Write the decisions on files to ``path``."""
+    with path.open("wb") as out:
         for verdict in verdicts:
             out.write(rfc8785.dumps(verdict.to_wire()) + b"\n")
 
 
-def _write_table(folder: Path, verdicts: list[Verdict]) -> None:
-    arrow, parquet = pyarrow_modules()
-    folder.mkdir()
-    gone = [v for v in verdicts if not v.action.stays]
-    wires = [v.to_wire() for v in gone]
-    table = arrow.table(
-        {
-            "row": arrow.array([int(v.sample.key) for v in gone], arrow.int64()),
-            "url": arrow.array([v.sample.urls[0] if v.sample.urls else None for v in gone], arrow.string()),
+class TableDecisions:
+    """The decisions on one table, written as its rows go by, to ``stem`` with two endings."""
+
+    def __init__(self, stem: Path) -> None:
+        self._arrow, self._parquet = pyarrow_modules()
+        self._stem = stem
+        fields = [("row", self._arrow.int64()), *((name, self._arrow.string()) for name in _TEXTS)]
+        self._schema = self._arrow.schema(fields)
+        self._open = ExitStack()
+        self._writer: Any = None
+        self._bits: list[NDArray[np.bool_]] = []
+
+    def __enter__(self) -> "TableDecisions":
+        self._stem.parent.mkdir(parents=True, exist_ok=True)
+        writer = self._parquet.ParquetWriter(self._stem.with_name(f"{self._stem.name}.parquet"), self._schema)
+        self._writer = self._open.enter_context(writer)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+        kept = np.concatenate([np.zeros(0, np.bool_), *self._bits])
+        self._stem.with_name(f"{self._stem.name}.keep").write_bytes(np.packbits(kept).tobytes())
+
+    def add(
+        self,
+        rows: Rows,
+        kept: NDArray[np.bool_],
+        verdicts: Mapping[int, Verdict],
+        unspoken: Mapping[str, Any],
+    ) -> None:
+        """Write down some rows: ``verdicts`` by place in ``rows``, and what was decided of all others."""
+        self._bits.append(kept)
+        gone = np.flatnonzero(~kept)
+        if not len(gone):
+            return
+        other = _columns(unspoken)
+        told = [
+            other if (verdict := verdicts.get(place)) is None else _columns(verdict.to_wire())
+            for place in gone.tolist()
+        ]
+        urls = [next((url for column in rows.urls if (url := column[at])), None) for at in gone.tolist()]
+        columns = {
+            "row": self._arrow.array(gone + rows.first, self._arrow.int64()),
+            "url": self._arrow.array(urls, self._arrow.string()),
             **{
-                name: arrow.array([wire.get(name) for wire in wires], arrow.string())
-                for name in ("status", "action", "preference", "use", "reason")
+                name: self._arrow.array([one[name] for one in told], self._arrow.string())
+                for name in _TEXTS[1:]
             },
-            "as_of_seq": arrow.array(
-                [rfc8785.dumps(wire["as_of_seq"]).decode() for wire in wires], arrow.string()
-            ),
-            "statements": arrow.array(
-                [rfc8785.dumps(wire.get("statements", [])).decode() for wire in wires], arrow.string()
-            ),
         }
-    )
-    parquet.write_table(table, folder / "00000.parquet")
-    kept = np.array([v.action.stays for v in verdicts], np.bool_)
-    (folder / "00000.keep").write_bytes(np.packbits(kept).tobytes())
+        self._writer.write_table(self._arrow.table(columns, self._schema))
+
+
+def _columns(wire: Mapping[str, Any]) -> dict[str, str | None]:
+    texts = {name: wire.get(name) for name in ("status", "action", "preference", "use", "reason")}
+    packed = {"as_of_seq": wire["as_of_seq"], "statements": wire.get("statements", [])}
+    return texts | {name: rfc8785.dumps(value).decode() for name, value in packed.items()}

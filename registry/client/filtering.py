@@ -1,43 +1,60 @@
 """The filter: a dataset in, a copy without the reserved works out, and an account of it beside the copy.
 
-``DST`` holds only what was kept, in the format of the source. ``DST.caveat/`` holds ``decisions.jsonl`` (for
-tables ``decisions/00000.parquet`` with the removed rows and ``decisions/00000.keep`` with a bit a row) and
-``report.html``, and for shards ``shards.txt`` with the names of those in ``DST``. Both appear whole or not at
-all; the source is never touched.
+``DST`` holds only what was kept, in the format of the source. ``DST.caveat/`` holds the decisions and
+``report.html``, and for shards ``shards.txt`` with the names of those in ``DST``, and ``shards/`` with a
+report of each. Both appear whole or not at all; the source is never touched.
+
+Shards are filtered one by one (:mod:`registry.client.sharding`). Until all are done, what stands of them lies
+beside ``DST`` under hidden names, and another run with the same options goes on from there.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from registry.client.decisions import write_decisions
-from registry.client.formats import Format, Plan, Sample, detect
-from registry.client.formats.files import appearing
+import registry
+from registry.client.engines import ENGINES
+from registry.client.formats import Format, Sharded, Table, detect
+from registry.client.formats.files import appearing, remove
+from registry.client.making import Making, account_folder, gone_from, write_names
 from registry.client.pictures import default_workers
 from registry.client.report import write_report
+from registry.client.sharding import Destination, Progress, ShardReport, ShardSpec, process_here
 from registry.client.summary import FilterSummary
-from registry.client.verdicts import Registry, Rules, SiteReader, Verdict, judge
+from registry.client.verdicts import Judges, Registry, Rules, SiteReader
 from registry.errors import DatasetError, InputError
-from registry.preference import Action, Status
 
-__all__ = ["FilterSummary", "Progress", "account_folder", "filter_dataset"]
+__all__ = ["FilterSummary", "Options", "Progress", "account_folder", "filter_dataset"]
 
-_BATCH = 2000
+_SETTINGS = (
+    *("source", "format", "use", "mode", "organisation", "purpose"),
+    *("possible_copies", "site_signals", "licences", "registries"),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Where to tell how far a run is: ``begin(format)``, then ``judged(verdicts)`` after each batch.
+class Options:
+    """How a run is done; none of it changes what is kept.
 
-    ``tick`` is called after each picture that was hashed. ``confirm`` is asked before anything is written;
-    when it says no, nothing is.
+    ``share`` is (i, n) for one that takes every n-th shard, the i-th first, from 1, and leaves the end to
+    another. ``resume`` goes on from the shards of an earlier run that did not end.
     """
 
-    begin: Callable[[Format], None] = lambda _: None
-    tick: Callable[[], None] = lambda: None
-    judged: Callable[[Sequence[Verdict]], None] = lambda _: None
-    confirm: Callable[[FilterSummary], bool] = lambda _: True
+    engine: str = "local"
+    workers: int | None = None
+    share: tuple[int, int] | None = None
+    resume: bool = True
+    stop_on_error: bool = False
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        if self.share is not None and not 1 <= self.share[0] <= self.share[1]:
+            raise InputError(f"no share {self.share[0]} of {self.share[1]}", hint="Count from 1.")
+        if self.engine not in ENGINES:
+            raise InputError(f"no engine {self.engine!r}", hint=f"Engines: {', '.join(ENGINES)}.")
+        if self.dry_run and self.share is not None:
+            raise InputError("a dry run of a share", hint="Leave out one of the two.")
 
 
 def filter_dataset(
@@ -48,9 +65,7 @@ def filter_dataset(
     rules: Rules = Rules(),  # noqa: B008 - frozen
     sites: SiteReader | None = None,
     format_name: str = "auto",
-    workers: int | None = None,
-    stop_on_error: bool = False,
-    dry_run: bool = False,
+    options: Options = Options(),  # noqa: B008 - frozen
     progress: Progress = Progress(),  # noqa: B008 - frozen
 ) -> FilterSummary:
     """Write ``source`` without its reserved works to ``target``, and the account to ``target.caveat/``.
@@ -64,88 +79,152 @@ def filter_dataset(
         raise InputError("no registry to ask", hint="Name one with --registry, or set CAVEAT_REGISTRY.")
     _check_places(source, target)
     dataset = detect(source, format_name)
-    for registry in registries:
-        registry.check_parameters()
+    in_marks = all(["max_marks" in one.check_parameters() for one in registries])
     summary = FilterSummary(
-        source,
-        None if dry_run else target,
-        None,
-        dataset.name,
-        dataset.why,
-        rules,
-        tuple(registry.url for registry in registries),
+        source=source,
+        target=target,
+        format=dataset.name,
+        why=dataset.why,
+        rules=rules,
+        registries=tuple(one.url for one in registries),
         sites_asked=sites is not None,
     )
-    progress.begin(dataset)
-    verdicts: list[Verdict] = []
-    for batch in _batches(dataset.samples()):
-        judged = list(
-            judge(
-                batch,
-                registries,
-                rules,
-                sites=sites,
-                workers=workers or default_workers(),
-                tick=progress.tick,
-            )
-        )
-        if stop_on_error:
-            _stop_at_fault(judged)
-        verdicts += judged
-        progress.judged(judged)
-    _write(dataset, verdicts, summary, progress)
-    return summary
-
-
-def account_folder(target: Path) -> Path:
-    """Return the folder beside ``target`` that tells what was done."""
-    return target.with_name(f"{target.name}.caveat")
-
-
-def _write(dataset: Format, verdicts: list[Verdict], summary: FilterSummary, progress: Progress) -> None:
-    plan = dataset.plan({v.sample.key: v.reason for v in verdicts if not v.action.stays})
-    verdicts = [_with_others(verdict, plan) for verdict in verdicts]
-    _count(verdicts, summary)
-    summary.kept = sum(verdict.action.stays for verdict in verdicts)
-    summary.left_out, summary.shards = plan.left_out, plan.shards
-    target = summary.target
-    if target is None:
-        return
-    if not progress.confirm(summary):
-        summary.target = None
-        return
-    summary.account = account_folder(target)
-    if not summary.kept:
-        summary.target = None
+    run = _Filtering(summary, Judges(registries, rules, sites), options, progress, in_marks)
     try:
-        # The account appears first: an output without it would be a claim without its reasons.
-        places = [place for place in (summary.account, summary.target) if place is not None]
-        with appearing(*places) as (account, *output):
-            if output:
-                dataset.write(output[0], plan, _digests(verdicts))
-            account.mkdir()
-            write_decisions(account, verdicts, is_table=dataset.is_table)
-            write_report(account / "report.html", summary)
-            if plan.shards:
-                (account / "shards.txt").write_text("".join(f"{name}\n" for name in plan.shards), "utf-8")
+        if isinstance(dataset, Sharded):
+            run.filter_shards(dataset)
+        else:
+            run.filter_whole(dataset)
     except OSError as error:
         raise DatasetError(
             f"{error.filename or target}: {error.strerror or error}; nothing was written",
             hint="Check the place and its free space, then run the same command again.",
         ) from error
+    return summary
 
 
-def _with_others(verdict: Verdict, plan: Plan) -> Verdict:
-    """Return the verdict of a sample that goes because of another: removed too, and it says so."""
-    if not verdict.action.stays or verdict.sample.key not in plan.gone:
-        return verdict
-    return replace(
-        verdict, action=Action.REMOVE, reason=f"Goes with another: {plan.gone[verdict.sample.key]}."
-    )
+@dataclass(frozen=True, slots=True)
+class _Filtering:
+    """A run under way."""
 
+    summary: FilterSummary
+    judges: Judges
+    options: Options
+    progress: Progress
+    in_marks: bool
 
-def _digests(verdicts: list[Verdict]) -> dict[str, bytes]:
-    return {v.sample.key: v.fingerprint.sha256 for v in verdicts if v.fingerprint and v.fingerprint.sha256}
+    def filter_whole(self, dataset: Format | Table) -> None:
+        """Filter a dataset that is not made of shards."""
+        summary, spec = self.summary, self._spec("")
+        if self.options.share is not None:
+            raise InputError(f"{summary.source} is not made of shards, and has no share")
+        self.progress.begin(dataset, dataset.size)
+        if self.options.dry_run or summary.target is None:
+            self._take(process_here(dataset, self.judges, spec, self.progress, self._workers))
+            summary.target = None
+            return
+        places = (account_folder(summary.target), summary.target)
+        with appearing(*places) as [account, output]:
+            account.mkdir()
+            decisions = account / ("decisions/00000" if isinstance(dataset, Table) else "decisions")
+            there = Destination(output, decisions)
+            self._take(process_here(dataset, self.judges, spec, self.progress, self._workers, there))
+            if summary.shards:
+                write_names(account, summary.shards)
+            self._finish(account, output)
+
+    def filter_shards(self, dataset: Sharded) -> None:
+        """Filter a dataset shard by shard, and put it together once all are done."""
+        names, summary = dataset.shards(), self.summary
+        making = None if self.options.dry_run or summary.target is None else Making(summary.target)
+        done = {} if making is None else making.begin(self._settings(), dataset, resume=self.options.resume)
+        first, step = self.options.share or (1, 1)
+        todo = [name for name in names[first - 1 :: step] if name not in done]
+        summary.resumed = len(names[first - 1 :: step]) - len(todo)
+        for report in self._run(dataset, [self._spec(name, making) for name in todo]):
+            done[report.shard] = report
+        if making is None:
+            for name in names:
+                self._take(done[name])
+            rest = dataset.rest([one for name in names for one in gone_from(done[name])])
+            self._take(process_here(rest, self.judges, self._spec(""), Progress(), 1))
+            summary.target = None
+        elif self.options.share is not None:
+            summary.shared, summary.waiting, summary.target = True, len(names) - len(done), None
+            for name in names[first - 1 :: step]:
+                self._take(done[name])
+        else:
+            self._put_together(dataset, making, [done[name] for name in names])
+
+    def _put_together(self, dataset: Sharded, making: Making, reports: list[ShardReport]) -> None:
+        notes = making.notes(reports)
+        for report in reports:
+            self._take(report)
+        rest = dataset.rest(
+            [*gone_from(*reports), *(one.sample.key for one in notes if not one.action.stays)]
+        )
+        report = process_here(rest, self.judges, self._spec(""), Progress(), 1, making.rest)
+        making.end(reports, report, notes)
+        self._take(report)
+        self.summary.notable = notes
+        self.summary.shards = tuple(report.shard for report in reports if report.written)
+        write_names(making.account, self.summary.shards)
+        self._finish(making.account, making.output)
+        making.appear(notes)
+
+    def _run(self, dataset: Sharded, specs: list[ShardSpec]) -> Iterator[ShardReport]:
+        """Have the shards filtered, and tell how far that is."""
+        engine, progress = ENGINES[self.options.engine], self.progress
+        is_here = self.options.engine == "local" and (self._workers == 1 or self.judges.sites is not None)
+        is_here = is_here or len(specs) == 1
+        progress.begin(dataset, None if is_here else len(specs))
+        inner = progress if is_here else Progress()
+        for report in engine(specs, self.judges, self._workers, inner) if specs else ():
+            if not is_here:
+                progress.done(1, report.samples - report.kept)
+            yield report
+
+    def _take(self, report: ShardReport) -> None:
+        summary = self.summary
+        summary.join(report)
+        summary.left_out = {**summary.left_out, **report.left_out}
+        summary.notable = [*summary.notable, *report.notable]
+        summary.shards = (*summary.shards, *report.shards)
+
+    def _finish(self, account: Path, output: Path) -> None:
+        """Ask whether the run may appear, and write its report; what must not appear goes."""
+        summary = self.summary
+        if not self.progress.confirm(summary):
+            summary.target = None
+            remove(account)
+            remove(output)
+            return
+        if summary.target is not None:
+            summary.account = account_folder(summary.target)
+        if not summary.kept:
+            summary.target = None
+            remove(output)
+        write_report(account / "report.html", summary)
+
+    def _spec(self, shard: str, making: Making | None = None) -> ShardSpec:
+        return ShardSpec(
+            self.summary.source,
+            self.summary.format,
+            shard,
+            None if making is None else making.output,
+            None if making is None else making.account,
+            self.in_marks,
+            self.options.stop_on_error,
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what a resumed run must have in common with the one before."""
+        wire = self.summary.to_wire()
+        return {name: wire[name] for name in _SETTINGS} | {"version": registry.__version__}
+
+    @property
+    def _workers(self) -> int:
+        return self.options.workers or default_workers()
 
 
 def _check_places(source: Path, target: Path) -> None:
@@ -158,32 +237,3 @@ def _check_places(source: Path, target: Path) -> None:
     # An account whose output is not there belongs to a run that was cut short, or kept nothing.
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise DatasetError(f"{target} is there already", hint="Move it away, or give another output.")
-
-
-def _stop_at_fault(verdicts: Sequence[Verdict]) -> None:
-    for verdict in verdicts:
-        if verdict.action is Action.ERROR:
-            raise DatasetError(
-                f"{verdict.sample.key}: {verdict.reason}; nothing was written",
-                hint="Mend or remove it, or run with --on-error set-aside.",
-            )
-
-
-def _count(verdicts: Sequence[Verdict], summary: FilterSummary) -> None:
-    for verdict in verdicts:
-        summary.counts[verdict.action] += 1
-        for url, seq in verdict.as_of_seq.items():
-            summary.as_of_seq[url] = min(seq, summary.as_of_seq.get(url, seq))
-        decision = verdict.decision
-        if decision is not None and verdict.status is Status.OK and decision.matched_by is None:
-            summary.counts["unknown"] += 1
-        if verdict.action is Action.REMOVE and decision is not None:
-            summary.reasons[verdict.cause] += 1
-        if verdict.action is not Action.KEEP or (decision is not None and decision.matched_by is not None):
-            summary.notable.append(verdict)
-
-
-def _batches(samples: Iterable[Sample]) -> Iterable[list[Sample]]:
-    iterator = iter(samples)
-    while batch := list(islice(iterator, _BATCH)):
-        yield batch

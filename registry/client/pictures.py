@@ -28,6 +28,7 @@ __all__ = [
     "MAX_SIDECAR_BYTES",
     "PICTURE_SUFFIXES",
     "Hashed",
+    "Hashers",
     "default_workers",
     "hash_files",
     "said_by",
@@ -65,6 +66,40 @@ def default_workers() -> int:
     return max(1, os.cpu_count() or 1)
 
 
+class Hashers:
+    """Processes that read and hash pictures, started when there are many of them, and ended with the block.
+
+    With one worker it is done here.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "Hashers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def begin(self, paths: Sequence[Path | Place], *, registered: bool = False) -> Iterator[Hashed]:
+        """Begin hashing files or parts of such, and return them hashed, in order.
+
+        ``registered`` makes the windows that are lodged, otherwise the forms that are asked about; only then
+        the signals in the file are read.
+        """
+        work = _registered if registered else _queried
+        places = [path if isinstance(path, Place) else Place(path) for path in paths]
+        if self._workers == 1 or (self._pool is None and len(places) <= _FEW):
+            return map(work, places)
+        if self._pool is None:
+            # Spawned, because forking a process with threads is unsafe and not to be had everywhere.
+            spawn = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._workers, mp_context=spawn)
+        return self._pool.map(work, places, chunksize=4)
+
+
 def hash_files(
     paths: Sequence[Path | Place],
     *,
@@ -72,21 +107,9 @@ def hash_files(
     workers: int = 1,
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[Hashed]:
-    """Yield each file or part of one of ``paths`` hashed, in order; ``tick`` is called after each.
-
-    ``registered`` makes the windows that are lodged, otherwise the forms that are asked about; only then
-    the signals in the file are read.
-    """
-    work = _registered if registered else _queried
-    places = [path if isinstance(path, Place) else Place(path) for path in paths]
-    if workers == 1 or len(places) <= _FEW:
-        for place in places:
-            yield work(place)
-            tick()
-        return
-    # Spawned, because forking a process with threads is unsafe and not to be had everywhere.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for hashed in pool.map(work, places, chunksize=4):
+    """Yield each of ``paths`` as :meth:`Hashers.begin` does; ``tick`` is called after each."""
+    with Hashers(workers) as hashers:
+        for hashed in hashers.begin(paths, registered=registered):
             yield hashed
             tick()
 

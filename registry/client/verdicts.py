@@ -7,6 +7,7 @@ read, unless what could be read removes it: then it is removed, and the reason s
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from registry.client.formats import Sample
 from registry.client.http import Asked, Known, Marks
-from registry.client.pictures import Hashed, hash_files
+from registry.client.pictures import Hashed, Hashers
 from registry.client.place import Place
 from registry.decision import Decision, decide
 from registry.errors import InputError
@@ -24,7 +25,9 @@ from registry.preference import Action, Mode, Preference, Status, Use
 from registry.reasons import place_of
 from registry.signals import Fault, Reading, joined
 
-__all__ = ["Registry", "Rules", "SiteReader", "Verdict", "judge"]
+__all__ = ["Judges", "Registry", "Rules", "SiteReader", "Verdict", "judge", "judge_all", "with_others"]
+
+_BATCH = 2000
 
 
 class Registry(Protocol):
@@ -104,6 +107,13 @@ class Verdict:
             return "another"
         return (self.decision.matched_by if self.decision else None) or "unknown"
 
+    @property
+    def is_notable(self) -> bool:
+        """Whether anything was said of the sample, or it does not stay."""
+        decision = self.decision
+        said = decision is not None and decision.matched_by is not None
+        return said or self.action is not Action.KEEP
+
     def to_wire(self) -> dict[str, Any]:
         """Return the line of ``decisions.jsonl``."""
         wire: dict[str, Any] = {
@@ -111,6 +121,7 @@ class Verdict:
             "keys": self._keys(),
             "status": str(self.status),
             "action": str(self.action),
+            "cause": self.cause,
             "reason": self.reason,
             "as_of_seq": dict(self.as_of_seq),
         }
@@ -147,21 +158,50 @@ class Verdict:
         return keys
 
 
-def judge(
-    samples: Sequence[Sample],
-    registries: Sequence[Registry],
-    rules: Rules,
-    *,
-    sites: SiteReader | None = None,
-    workers: int = 1,
-    tick: Callable[[], None] = lambda: None,
-) -> Iterator[Verdict]:
-    """Yield a verdict a sample, in order; ``tick`` is called after each picture that was hashed.
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """Who says what a verdict is made of: the registries, and with ``sites`` those of the addresses too."""
 
-    With ``sites`` those of the samples' addresses are asked too. Raises
-    :class:`registry.errors.RegistryError` when a registry cannot be asked.
+    registries: Sequence[Registry]
+    rules: Rules
+    sites: SiteReader | None = None
+
+
+def judge_all(
+    samples: Iterable[Sample], judges: Judges, hashers: Hashers, tick: Callable[[], None] = lambda: None
+) -> Iterator[list[Verdict]]:
+    """Yield the verdicts of the samples in their order, some at a time.
+
+    The pictures of some are hashed while the registries are asked about those before; ``tick`` is called
+    after each picture. Raises as :func:`judge`.
     """
-    hashed = _hashed(samples, workers, tick)
+    begun: tuple[list[Sample], Iterator[Hashed]] | None = None
+    remaining = iter(samples)
+    while batch := list(islice(remaining, _BATCH)):
+        before, begun = begun, (batch, _begin(batch, hashers))
+        if before is not None:
+            yield list(judge(before[0], _told(before[1], tick), judges))
+    if begun is not None:
+        yield list(judge(begun[0], _told(begun[1], tick), judges))
+
+
+def _begin(batch: Sequence[Sample], hashers: Hashers) -> Iterator[Hashed]:
+    return hashers.begin([place for sample in batch if (place := sample.picture) is not None])
+
+
+def _told(hashed: Iterator[Hashed], tick: Callable[[], None]) -> Iterator[Hashed]:
+    for one in hashed:
+        yield one
+        tick()
+
+
+def judge(samples: Sequence[Sample], pictures: Iterable[Hashed], judges: Judges) -> Iterator[Verdict]:
+    """Yield a verdict a sample, in order; ``pictures`` are theirs, hashed.
+
+    Raises :class:`registry.errors.RegistryError` when a registry cannot be asked.
+    """
+    registries, rules, sites = judges.registries, judges.rules, judges.sites
+    hashed: dict[Place | None, Hashed] = {one.place: one for one in pictures}
     faults = [_fault(sample, hashed.get(sample.picture)) for sample in samples]
     asked: list[Asked] = []
     for sample, fault in zip(samples, faults, strict=True):
@@ -185,15 +225,18 @@ def judge(
             yield replace(verdict, fingerprint=fingerprint, as_of_seq=as_of)
 
 
+def with_others(verdict: Verdict, gone: Mapping[str, str]) -> Verdict:
+    """Return the verdict of a sample that goes because of another: removed too, and it says so."""
+    if not verdict.action.stays or verdict.sample.key not in gone:
+        return verdict
+    reason = f"Goes with another: {gone[verdict.sample.key]}."
+    return replace(verdict, action=Action.REMOVE, reason=reason)
+
+
 def _questions(sample: Sample, fingerprint: Fingerprint | None) -> list[Asked]:
     """One question a sample, and one more for each further address."""
     first = Asked(sample.urls[0] if sample.urls else None, fingerprint)
     return [first, *(Asked(url) for url in sample.urls[1:])]
-
-
-def _hashed(samples: Sequence[Sample], workers: int, tick: Callable[[], None]) -> dict[Place | None, Hashed]:
-    places = [place for sample in samples if (place := sample.picture) is not None]
-    return {one.place: one for one in hash_files(places, workers=workers, tick=tick)}
 
 
 def _fault(sample: Sample, hashed: Hashed | None) -> str:

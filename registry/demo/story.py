@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.client import FilterSummary, RegistryClient, Rules, Verdict, filter_dataset
+from registry.client import FilterSummary, Options, RegistryClient, Rules, Verdict, filter_dataset
 from registry.client.formats import Sample
 from registry.client.lodging import Lodged, lodge, work_of
 from registry.client.pictures import hash_files
-from registry.client.verdicts import judge
+from registry.client.verdicts import Judges, judge
 from registry.demo.training_set import PICTURES, Ingredient, make_training_set
 from registry.errors import CaveatError, InputError
 from registry.preference import Use
@@ -72,8 +72,9 @@ def tell(folder: Path, say: _Say = lambda _: None) -> Story:
             f"a LoRA maker has {len(ingredients)} pictures in {where}, {copies} of them copies of those works"
         )
         with RegistryClient(url, keys["Maker"]) as client:
-            summary = filter_dataset(where, folder / "lora-set-clean", [client], workers=1)
-            urls = list(judge([Sample(address, urls=(address,)) for address in URLS], [client], Rules()))
+            summary = filter_dataset(where, folder / "lora-set-clean", [client], options=Options(workers=1))
+            addresses = [Sample(address, urls=(address,)) for address in URLS]
+            urls = list(judge(addresses, (), Judges([client], Rules())))
     return Story(ingredients, summary, urls)
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from api.keys import create_key
-from registry.client import FilterSummary, RegistryClient, filter_dataset
+from registry.client import FilterSummary, Options, RegistryClient, filter_dataset
 from registry.client.lodging import Lodged, lodge, work_of
 from registry.client.pictures import PICTURE_SUFFIXES, hash_files
 from registry.demo.training_set import PICTURES
@@ -408,7 +408,7 @@ def run_of(
                 source, target = source / only, folder / only
             before = tree(source)
             with live.client() as client:
-                summary = filter_dataset(source, target, [client], workers=1)
+                summary = filter_dataset(source, target, [client], options=Options(workers=1))
             done[name] = Run(case, source, target, summary, before)
         return done[name]
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import rfc8785
 
-from registry.client import Progress, Rules, filter_dataset
+from registry.client import Options, Progress, Rules, filter_dataset
 from registry.errors import InputError, RegistryRefusedError
 from registry.preference import Action, Mode, Use
 
@@ -310,7 +310,9 @@ def small(tmp_path, kit, copies):
 def filter_(live, tmp_path):
     def run(source, target="clean", **options):
         with live.client(options.pop("key", "maker")) as client:
-            return filter_dataset(source, tmp_path / target, [client], workers=1, **options)
+            return filter_dataset(
+                source, tmp_path / target, [client], **({"options": Options(workers=1)} | options)
+            )
 
     return run
 
@@ -358,7 +360,7 @@ def test_a_use_that_nobody_reserved_takes_nothing_out(small, filter_, tmp_path, 
 
 
 def test_a_dry_run_counts_and_writes_nothing(small, filter_, tmp_path, kit):
-    summary = filter_(small, dry_run=True)
+    summary = filter_(small, options=Options(workers=1, dry_run=True))
     assert (summary.kept, summary.counts[Action.REMOVE]) == (1, 1)
     assert summary.left_out.keys() == {"b.txt"}
     assert kit.leftovers(tmp_path, "set") == set()
@@ -370,20 +372,22 @@ def test_saying_no_writes_nothing(small, filter_, tmp_path, kit):
 
 
 def test_without_a_key_the_same_works_go(small, live, tmp_path, kit, client_of):
-    filter_dataset(small, tmp_path / "clean", [client_of(live.url)], workers=1)
+    filter_dataset(small, tmp_path / "clean", [client_of(live.url)], options=Options(workers=1))
     assert kit.tree(tmp_path / "clean").keys() == {"a.png", "a.txt"}
 
 
 def test_a_wrong_key_is_an_error_and_not_an_answer(small, live, tmp_path, kit, client_of):
     with pytest.raises(RegistryRefusedError, match="401"):
-        filter_dataset(small, tmp_path / "clean", [client_of(live.url, key="cav_test_wrong")], workers=1)
+        filter_dataset(
+            small, tmp_path / "clean", [client_of(live.url, key="cav_test_wrong")], options=Options(workers=1)
+        )
     assert kit.leftovers(tmp_path, "set") == set()
 
 
 def test_of_two_registries_the_more_restrictive_wins(small, live, tmp_path, kit, client_of, fake):
     registries = [client_of(fake().url), client_of(live.url)]
     for number, order in enumerate((registries, registries[::-1])):
-        filter_dataset(small, tmp_path / f"clean{number}", order, workers=1)
+        filter_dataset(small, tmp_path / f"clean{number}", order, options=Options(workers=1))
         assert kit.tree(tmp_path / f"clean{number}").keys() == {"a.png", "a.txt"}
 
 
@@ -409,7 +413,7 @@ def test_worker_processes_decide_as_one_process_does(live, tmp_path, kit, copies
         source,
         tmp_path / "clean",
         [client_of(live.url)],
-        workers=2,
+        options=Options(workers=2),
         progress=Progress(tick=lambda: ticks.append(1)),
     )
     assert kit.tree(tmp_path / "clean").keys() == files.keys() - {"copy.jpg"}

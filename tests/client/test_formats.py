@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from registry.client.formats import FORMATS, detect
+from registry.client.formats import FORMATS, Table, detect
 from registry.client.formats.folder import walk
 from registry.errors import DatasetError, FormatError
 
@@ -38,7 +38,7 @@ SEEN = {
 def test_a_folder_is_taken_for_what_it_shows(tmp_path, kit, files, wanted, name, why):
     kit.plant(tmp_path, dict.fromkeys(files.split(), PICTURE))
     found = detect(tmp_path, wanted)
-    assert (found.name, found.is_table) == (name, False)
+    assert (found.name, isinstance(found, Table)) == (name, False)
     assert why in found.why
 
 
@@ -56,14 +56,14 @@ def test_a_folder_is_taken_for_what_it_shows(tmp_path, kit, files, wanted, name,
 def test_a_table_is_taken_by_its_name_and_its_column_of_urls(tmp_path, kit, name, text, why):
     kit.plant(tmp_path, {name: text})
     found = detect(tmp_path / name)
-    assert (found.name, found.is_table) == (name.lower()[-3:], True)
+    assert (found.name, isinstance(found, Table)) == (name.lower()[-3:], True)
     assert why in found.why
 
 
 def test_a_parquet_file_is_taken_by_its_column_of_urls(tmp_path):
     pq.write_table(pa.table({"TEXT": ["x"], "URL": ["https://free.example/"]}), tmp_path / "a.parquet")
     found = detect(tmp_path / "a.parquet")
-    assert (found.name, found.is_table, found.why) == ("parquet", True, "has URL")
+    assert (found.name, isinstance(found, Table), found.why) == ("parquet", True, "has URL")
 
 
 REFUSED = {
@@ -73,7 +73,8 @@ REFUSED = {
     "no pictures": ({"a.txt": "x", "notes/b.md": "x"}, "", "auto", "no pictures below"),
     "hidden pictures only": ({".a.jpg": PICTURE}, "", "auto", "no pictures below"),
     "packed shards": ({"00000.tar.gz": "x"}, "", "auto", "00000.tar.gz is a compressed tar archive"),
-    "parquet shards": ({"a/0.parquet": "x"}, "", "auto", "0.parquet, and shards are not read"),
+    "zip shards": ({"a/0.zip": "x"}, "", "auto", "0.zip, and shards are not read"),
+    "two kinds of tables": ({"a.csv": "url", "b.tsv": "url"}, "", "auto", "two formats at once"),
     "kohya and loose": ({"1_a/a.jpg": PICTURE, "b.jpg": PICTURE}, "", "auto", "two formats at once"),
     "kohya and metadata": ({"1_a/a.jpg": PICTURE, "metadata.jsonl": ""}, "", "auto", "two formats at once"),
     "a file of another kind": ({"a.rar": "x"}, "a.rar", "auto", "no dataset that is read here"),

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from registry.client import filter_dataset
+from registry.client import Options, filter_dataset
 
 pytestmark = [
     # datasets leaves files of its streaming reader open until they are collected.
@@ -100,7 +100,9 @@ def filtered(live, kit, tmp_path):
     def run(files):
         target = tmp_path / "clean"
         with live.client() as client:
-            summary = filter_dataset(kit.plant(tmp_path / "set", files), target, [client], workers=1)
+            summary = filter_dataset(
+                kit.plant(tmp_path / "set", files), target, [client], options=Options(workers=1)
+            )
         return target, summary
 
     return run

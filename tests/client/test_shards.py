@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.client import filter_dataset
+from registry.client import Options, Progress, filter_dataset
 from registry.client.formats import brace_range, detect
 from registry.client.formats.beside import Row, mended_stats
 from registry.client.formats.tarred import copy_members, members_of
@@ -105,7 +105,7 @@ def planted(live, copies, kit, tmp_path_factory):
     )  # fmt: skip
     before = kit.tree(root / "set")
     with live.client() as client:
-        summary = filter_dataset(root / "set", root / "clean", [client], workers=1)
+        summary = filter_dataset(root / "set", root / "clean", [client], options=Options(workers=1))
     assert kit.tree(root / "set") == before
     return root, summary
 
@@ -273,7 +273,9 @@ def filtered(fake, unknown, client_of, tmp_path):
 
     def run(source, name="clean", **options):
         client = client_of(fake(unknown).url)
-        return filter_dataset(source, tmp_path / name, [client], workers=1, **options)
+        return filter_dataset(
+            source, tmp_path / name, [client], **({"options": Options(workers=1)} | options)
+        )
 
     return run
 
@@ -477,14 +479,11 @@ def test_shards_beside_pictures_are_not_guessed_about(tmp_path, kit):
 def test_a_shard_that_changes_during_the_run_is_not_written(tmp_path, filtered, kit):
     path = tmp_path / "set.tar"
     path.write_bytes(tar([("a.png", kit.free(1))]))
-    from registry.client import Progress
-
-    def change(_):
+    def change(*_):
         path.write_bytes(tar([("a.png", kit.free(2))]))
-        return True
 
     with pytest.raises(DatasetError, match="changed during the run"):
-        filtered(path, "clean.tar", progress=Progress(confirm=change))
+        filtered(path, "clean.tar", progress=Progress(done=change))
     assert kit.leftovers(tmp_path, "set.tar") == set()
 
 
@@ -492,7 +491,7 @@ def test_worker_processes_read_members_where_they_lie(tmp_path, fake, unknown, c
     path = tmp_path / "set.tar"
     path.write_bytes(tar([(f"{n:03}.png", kit.free(n, 32)) for n in range(60)]))
     client = client_of(fake(unknown).url)
-    summary = filter_dataset(path, tmp_path / "clean.tar", [client], workers=2)
+    summary = filter_dataset(path, tmp_path / "clean.tar", [client], options=Options(workers=2))
     assert summary.kept == 60
     assert (tmp_path / "clean.tar").read_bytes() == path.read_bytes()
 

@@ -12,10 +12,10 @@ from PIL import Image, PngImagePlugin
 
 from registry.cli.check import check
 from registry.cli.filter import filter_
-from registry.client import Rules, filter_dataset
+from registry.client import Options, Rules, filter_dataset
 from registry.client.formats import Sample
 from registry.client.pictures import MAX_SIDECAR_BYTES, hash_files
-from registry.client.verdicts import judge
+from registry.client.verdicts import Judges, judge
 from registry.errors import InputError
 from registry.preference import Action, Mode, Status, Use
 from tests.core.signals import signing
@@ -62,7 +62,8 @@ def judged(fake, client_of, kit, tmp_path):
         client = client_of(fake(*scripts).url)
         paths = sorted(path for path in tmp_path.rglob("*") if not path.suffix.lower().endswith("xmp"))
         rules = Rules(Use.GENAI_TRAIN, mode, "lab", "study", **options)
-        return list(judge([Sample(path.name, path) for path in paths], [client], rules))
+        hashed = hash_files(paths)
+        return list(judge([Sample(path.name, path) for path in paths], hashed, Judges([client], rules)))
 
     return run
 
@@ -352,7 +353,7 @@ def planted(kit, tmp_path_factory):
 
 
 def test_a_run_leaves_out_what_says_so_and_accounts_for_it(fake, client_of, kit, planted, tmp_path):
-    summary = filter_dataset(planted, tmp_path / "out", [client_of(fake().url)], workers=1)
+    summary = filter_dataset(planted, tmp_path / "out", [client_of(fake().url)], options=Options(workers=1))
     assert set(kit.tree(tmp_path / "out")) == {"free.png", "free.txt"}
     wire = summary.to_wire()
     assert wire["removed_by"] == {"iptc": 4}
@@ -381,7 +382,7 @@ def test_a_run_leaves_out_what_says_so_and_accounts_for_it(fake, client_of, kit,
 
 
 def test_the_report_says_which_carrier_and_counts_by_protocol(fake, client_of, planted, tmp_path):
-    summary = filter_dataset(planted, tmp_path / "out", [client_of(fake().url)], workers=1)
+    summary = filter_dataset(planted, tmp_path / "out", [client_of(fake().url)], options=Options(workers=1))
     page = (summary.account / "report.html").read_text("utf-8")
     assert "<dt>Removed by</dt><dd>IPTC Data Mining: 4</dd>" in page
     assert "<dd>the picture’s own metadata</dd>" in page

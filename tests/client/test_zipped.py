@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from registry.client import filter_dataset
+from registry.client import Options, filter_dataset
 from registry.client.formats import detect
 from registry.errors import DatasetError
 from registry.preference import Action
@@ -36,7 +36,12 @@ def filtered(fake, unknown, client_of, tmp_path):
     def run(data, **options):
         (tmp_path / "set.zip").write_bytes(data)
         client = client_of(fake(unknown).url)
-        return filter_dataset(tmp_path / "set.zip", tmp_path / "clean.zip", [client], workers=1, **options)
+        return filter_dataset(
+            tmp_path / "set.zip",
+            tmp_path / "clean.zip",
+            [client],
+            **({"options": Options(workers=1)} | options),
+        )
 
     return run
 
@@ -51,7 +56,9 @@ def test_a_removed_picture_goes_with_all_that_is_of_its_stem(live, copies, kit, 
     }  # fmt: skip
     (tmp_path / "set.zip").write_bytes(packed({**kept, **gone}.items(), method))
     with live.client() as client:
-        summary = filter_dataset(tmp_path / "set.zip", tmp_path / "clean.zip", [client], workers=1)
+        summary = filter_dataset(
+            tmp_path / "set.zip", tmp_path / "clean.zip", [client], options=Options(workers=1)
+        )
     assert contents(tmp_path / "clean.zip") == kept
     assert (summary.format, summary.kept, summary.errors) == ("zip", 2, 0)
     with zipfile.ZipFile(tmp_path / "clean.zip") as archive:

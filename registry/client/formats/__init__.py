@@ -1,43 +1,57 @@
 """Dataset formats: which one a path holds, and why.
 
 :func:`detect` says what it saw and refuses to guess between two. One file a family: ``folder`` (pictures
-with captions, kohya, imagefolder), ``table`` (CSV, TSV, parquet of URLs), ``shards`` (WebDataset) and
-``zipped``.
+with captions, those of trainers, imagefolder; ``trainers`` tells them apart), ``downloaded`` (img2dataset),
+``table`` (CSV, TSV, parquet of URLs), ``sharded`` (folders of shards and of tables), ``shards`` (one WebDataset
+shard) and ``zipped``.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from registry.client.formats.base import Format, Plan, Sample
+from registry.client.formats.base import Dataset, Format, Keeping, Plan, Rows, Sample, Sharded, Table
 from registry.client.formats.braces import brace_range
-from registry.client.formats.folder import PictureFolder, walk
-from registry.client.formats.metadata import METADATA_NAMES
-from registry.client.formats.shards import WebDataset
+from registry.client.formats.folder import walk
+from registry.client.formats.sharded import TableFolder, WebDataset
+from registry.client.formats.shards import TarShard
 from registry.client.formats.table import DELIMITERS, CsvTable, ParquetTable
+from registry.client.formats.trainers import PICTURE_FORMATS, opened_pictures, picture_formats
 from registry.client.formats.zipped import ZipPictures
 from registry.client.pictures import PICTURE_SUFFIXES
 from registry.errors import FormatError
 
-__all__ = ["FORMATS", "Format", "Plan", "Sample", "brace_range", "detect"]
+__all__ = [
+    "FORMATS",
+    "Dataset",
+    "Format",
+    "Keeping",
+    "Plan",
+    "Rows",
+    "Sample",
+    "Sharded",
+    "Table",
+    "brace_range",
+    "detect",
+    "opened",
+]
 
 FORMATS = {
-    "folder": "a folder of pictures, captions beside them under the same stem",
-    "kohya": "folders named N_concept with pictures and captions (kohya DreamBooth)",
-    "imagefolder": "pictures with metadata.jsonl, .csv or .parquet (Hugging Face)",
-    "csv": "a CSV file with a column of URLs",
-    "tsv": "a TSV file with a column of URLs",
-    "parquet": "a parquet file with a column of URLs",
+    **PICTURE_FORMATS,
+    "csv": "a CSV file with a column of URLs, or a folder of such files",
+    "tsv": "a TSV file with a column of URLs, or a folder of such files",
+    "parquet": "a parquet file with a column of URLs, or a folder of such files",
     "webdataset": "tar shards, or one, with pictures and texts of one key side by side (img2dataset)",
     "zip": "a zip archive of pictures, captions beside them under the same stem",
 }
 """Name → what it is."""
 
-_CONCEPT = re.compile(r"[0-9]+_.*", re.ASCII)
-_SHARDS = (".parquet", ".zip", ".arrow")
+_TABLES: dict[str, Callable[[Path], Table]] = {"csv": CsvTable, "tsv": CsvTable, "parquet": ParquetTable}
+_SHARDS = (".zip", ".arrow")
 _PACKED = re.compile(r".*\.(tgz|tbz2?|txz|tar\.[a-z0-9]+)", re.IGNORECASE | re.ASCII)
 
 
-def detect(source: Path, wanted: str = "auto") -> Format:
+def detect(source: Path, wanted: str = "auto") -> Format | Table | Sharded:
     """Return the format of ``source``; ``wanted`` settles it where more than one would do.
 
     Raises :class:`FormatError` when none fits, when two do, or when ``wanted`` does not.
@@ -46,30 +60,31 @@ def detect(source: Path, wanted: str = "auto") -> Format:
         raise FormatError(f"no format {wanted!r}", hint=f"Formats: {', '.join(FORMATS)}.")
     if not source.exists():
         raise FormatError(f"{source} is not there")
-    found = _file_formats(source) if source.is_file() else _folder_formats(source)
+    found = _file_formats(source) if source.is_file() else _folder_formats(source, wanted)
     if wanted != "auto":
         if wanted not in found:
             raise FormatError(f"{source} is not of format {wanted}: it {_seen(found)}")
-        return _opened(source, wanted, found[wanted])
+        return opened(source, wanted, found[wanted])
     if len(found) != 1:
         raise FormatError(
             f"{source} could be two formats at once: it {_seen(found)}",
             hint=f"Say which: --format {' or --format '.join(found)}.",
         )
     [(name, why)] = found.items()
-    return _opened(source, name, why)
+    return opened(source, name, why)
 
 
-def _opened(source: Path, name: str, why: str) -> Format:
-    if name == "parquet":
-        return ParquetTable(source)
-    if name in ("csv", "tsv"):
-        return CsvTable(source)
+def opened(source: Path, name: str, why: str = "") -> Format | Table | Sharded:
+    """Return the dataset at ``source`` as of a format that was detected before."""
+    if name in _TABLES:
+        return TableFolder(source, name, why, _TABLES[name]) if source.is_dir() else _TABLES[name](source)
     if name == "webdataset":
-        return WebDataset(source, why)
+        if source.is_dir():
+            return WebDataset(source, why)
+        return TarShard(source.parent, source.name, alone=True)
     if name == "zip":
         return ZipPictures(source, why)
-    return PictureFolder(source, name, why)
+    return opened_pictures(source, walk(source), name, why)
 
 
 def _file_formats(source: Path) -> dict[str, str]:
@@ -82,6 +97,11 @@ def _file_formats(source: Path) -> dict[str, str]:
         return {"zip": "ends in .zip"}
     if _PACKED.fullmatch(source.name):
         raise _packed(source)
+    if suffix in (".toml", ".json"):
+        raise FormatError(
+            f"{source} is settings or a list, and no dataset by itself",
+            hint="Give the folder that holds the pictures: settings and lists in it are obeyed.",
+        )
     raise FormatError(
         f"{source} is no dataset that is read here",
         hint="Give a folder of pictures or .tar shards, a .zip, or a .csv, .tsv or .parquet with URLs.",
@@ -95,7 +115,7 @@ def _packed(path: Path) -> FormatError:
     )
 
 
-def _folder_formats(source: Path) -> dict[str, str]:
+def _folder_formats(source: Path, wanted: str) -> dict[str, str]:
     paths = [PurePosixPath(path) for path in walk(source)]
     pictures = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
     shards = [path for path in paths if path.suffix.lower() in _SHARDS]
@@ -104,23 +124,21 @@ def _folder_formats(source: Path) -> dict[str, str]:
         return {"webdataset": f"has {len(tars)} shards, {tars[0]} the first"}
     if not pictures:
         _refuse_packed(source, paths)
+        if tables := _table_formats(paths):
+            return tables
         seen = f"; it holds {shards[0].name}, and shards are not read yet" if shards else ""
         raise FormatError(f"no pictures below {source}{seen}", hint="Check the path.")
-    found: dict[str, str] = {}
-    if tars:
-        found["webdataset"] = f"has {tars[0]}"
-    metadata = [path for path in paths if path.name in METADATA_NAMES]
-    if metadata:
-        found["imagefolder"] = f"has {metadata[0]}"
-    concepts = sorted(
-        {path.parts[0] for path in pictures if len(path.parts) == 2 and _CONCEPT.fullmatch(path.parts[0])}
-    )
-    if concepts:
-        found["kohya"] = f"has {concepts[0]}/ with pictures"
-    loose = [path for path in pictures if len(path.parts) == 1]
-    if (loose and not metadata) or found.keys() <= {"webdataset"}:
-        found["folder"] = f"has {len(loose or pictures)} pictures, {(loose or pictures)[0]} the first"
-    return found
+    found = {"webdataset": f"has {tars[0]}"} if tars else {}
+    return {**found, **picture_formats(source, [str(path) for path in paths], wanted)}
+
+
+def _table_formats(paths: list[PurePosixPath]) -> dict[str, str]:
+    """Return the kinds of tables that are here."""
+    found: dict[str, list[PurePosixPath]] = {}
+    for path in paths:
+        if (name := path.suffix.lower().removeprefix(".")) in _TABLES:
+            found.setdefault(name, []).append(path)
+    return {name: f"has {len(some)} tables, {some[0]} the first" for name, some in found.items()}
 
 
 def _refuse_packed(source: Path, paths: list[PurePosixPath]) -> None:

@@ -10,7 +10,17 @@ from pathlib import Path
 
 from registry.errors import DatasetError
 
-__all__ = ["appearing", "changed", "copy_file", "state_of", "sync_tree"]
+__all__ = [
+    "appear",
+    "appearing",
+    "changed",
+    "copy_file",
+    "move_files",
+    "remove",
+    "state_of",
+    "sync_tree",
+    "write_synced",
+]
 
 _CHUNK = 1 << 20
 
@@ -26,18 +36,24 @@ def appearing(*targets: Path) -> Iterator[list[Path]]:
     try:
         for target, path in zip(targets, temporary, strict=True):
             target.parent.mkdir(parents=True, exist_ok=True)
-            _remove(path)
+            remove(path)
         yield temporary
-        for path in temporary:
-            sync_tree(path)
-        _rename_all(temporary, targets)
+        appear(temporary, targets)
     except BaseException:
         for path in temporary:
-            _remove(path)
+            remove(path)
         raise
 
 
-def _rename_all(sources: Sequence[Path], targets: Sequence[Path]) -> None:
+def appear(sources: Sequence[Path], targets: Sequence[Path]) -> None:
+    """Make what lies in ``sources`` the targets, as :func:`appearing` does at its end.
+
+    A target of which nothing was made stays as it is.
+    """
+    pairs = [pair for pair in zip(sources, targets, strict=True) if os.path.lexists(pair[0])]
+    sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
+    for path in sources:
+        sync_tree(path)
     done: list[Path] = []
     try:
         for source, target in zip(sources, targets, strict=True):
@@ -47,7 +63,7 @@ def _rename_all(sources: Sequence[Path], targets: Sequence[Path]) -> None:
             _sync(target.parent)
     except BaseException:
         for target in done:
-            _remove(target)
+            remove(target)
         raise
 
 
@@ -91,6 +107,23 @@ def copy_file(source: Path, target: Path, sha256: bytes | None = None) -> None:
     shutil.copystat(source, target)
 
 
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all, also after a loss of power."""
+    with appearing(path) as [temporary]:
+        temporary.write_bytes(data)
+
+
+def move_files(source: Path, target: Path) -> None:
+    """Move every file below ``source`` to its name below ``target``, and make that last."""
+    for folder, _, names in os.walk(source):
+        there = target / Path(folder).relative_to(source)
+        there.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            os.replace(Path(folder, name), there / name)
+        _sync(there)
+        _sync(there.parent)
+
+
 def sync_tree(path: Path) -> None:
     """Flush a file, or a folder and everything in it, to the disk."""
     if path.is_file():
@@ -112,7 +145,8 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Delete a file, or a folder with everything in it, if it is there."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

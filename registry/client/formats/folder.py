@@ -31,8 +31,6 @@ __all__ = ["PictureFolder", "pictures_below", "walk"]
 class PictureFolder:
     """A folder of pictures at ``root``, without the files that are ``apart``; see the module."""
 
-    is_table = False
-
     def __init__(self, root: Path, name: str, why: str, apart: Collection[str] = ()) -> None:
         self.root = root
         self.name = name

@@ -4,17 +4,29 @@ The schema stays with its metadata (the ``huggingface`` key, without which an im
 struct), and so do the row groups. Needs the extra ``[parquet]``.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from registry.errors import DatasetError, FormatError
 
-__all__ = ["MAX_COLUMN_BYTES", "ParquetEntries", "copy_kept", "pyarrow_modules", "read_columns"]
+__all__ = [
+    "MAX_COLUMN_BYTES",
+    "ParquetEntries",
+    "all_but",
+    "pyarrow_modules",
+    "read_columns",
+    "rewrite_parquet",
+]
 
 MAX_COLUMN_BYTES = 256 * 1024 * 1024
 """A larger column is not read: a small file can hold any size, and what it says of that need not be true."""
 
 _BATCH = 4096
+_MOST_ROWS, _BATCH_BYTES = 1 << 16, 64 << 20
 
 
 def pyarrow_modules() -> tuple[Any, Any]:
@@ -62,7 +74,7 @@ class ParquetEntries:
             return self._data
         sink = self._arrow.BufferOutputStream()
         with self._reading() as file:
-            copy_kept(file, sink, lambda number: number not in lost)
+            rewrite_parquet(file, sink, all_but(lost), [])
         return bytes(sink.getvalue())
 
     def _reading(self) -> Any:
@@ -98,16 +110,46 @@ def read_columns(file: Any, names: Sequence[str], where: str) -> list[dict[str, 
     return rows
 
 
-def copy_kept(file: Any, target: Any, keeps: Callable[[int], bool]) -> None:
-    """Write the rows of an open parquet file whose number ``keeps`` takes, a row group at a time."""
+def all_but(lost: Collection[int]) -> Callable[[int, Any], NDArray[np.bool_]]:
+    """Return what keeps all rows but those of these numbers, for :func:`rewrite_parquet`."""
+    numbers = np.fromiter(lost, np.int64, len(lost))
+    return lambda first, batch: ~np.isin(np.arange(first, first + batch.num_rows), numbers)
+
+
+def rewrite_parquet(
+    file: Any, target: Any | None, keep: Callable[[int, Any], NDArray[np.bool_]], columns: Sequence[str]
+) -> None:
+    """Read an open parquet file once, and write the rows that stay to ``target``, row group by row group.
+
+    ``keep`` is given the number of a batch's first row and the batch, with ``columns`` at least, and says
+    which rows stay, ``bool[n]``. Without ``target`` nothing is written, and no other column is read. A row
+    group of more than :data:`MAX_COLUMN_BYTES` becomes several.
+    """
     arrow, parquet = pyarrow_modules()
-    number = 0
-    with parquet.ParquetWriter(target, file.schema_arrow) as out:
+    wanted, schema, first = list(columns) if target is None else None, file.schema_arrow, 0
+    with nullcontext() if target is None else parquet.ParquetWriter(target, schema) as out:
         for group in range(file.num_row_groups):
-            table = file.read_row_group(group)
-            kept = table.filter(
-                arrow.array([keeps(number + row) for row in range(table.num_rows)], arrow.bool_())
-            )
-            number += table.num_rows
-            if kept.num_rows:
-                out.write_table(kept)
+            held: list[Any] = []
+            size = _rows_at_once(file.metadata.row_group(group))
+            for batch in file.iter_batches(size, row_groups=[group], columns=wanted):
+                kept = arrow.array(keep(first, batch))
+                first += batch.num_rows
+                held += [] if out is None else [batch.filter(kept)]
+                if sum(one.nbytes for one in held) > MAX_COLUMN_BYTES:
+                    _write_rows(out, held, schema)
+                    held = []
+            if out is not None:
+                _write_rows(out, held, schema)
+
+
+def _rows_at_once(group: Any) -> int:
+    """Return how many rows of a row group are some 64 MB, as far as its own figures go."""
+    fit = _BATCH_BYTES // max(1, group.total_byte_size // max(1, group.num_rows))
+    return int(min(max(fit, 64), _MOST_ROWS))
+
+
+def _write_rows(out: Any, held: Sequence[Any], schema: Any) -> None:
+    arrow, _ = pyarrow_modules()
+    table = arrow.Table.from_batches(held, schema)
+    if table.num_rows:
+        out.write_table(table)

@@ -4,24 +4,29 @@ Kept CSV rows come out byte for byte; parquet keeps its schema with its metadata
 without which an image column silently becomes a struct) and its row groups. Needs the extra ``[parquet]``.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import compress, islice
 from pathlib import Path
+from typing import Any
 
-from registry.client.formats.base import Plan, Sample
+from registry.client.formats.base import Keeping, Rows, Sample
 from registry.client.formats.entries import csv_rows
 from registry.client.formats.metadata import url_columns
-from registry.client.formats.parquet_entries import copy_kept, pyarrow_modules
+from registry.client.formats.parquet_entries import pyarrow_modules, rewrite_parquet
 from registry.errors import DatasetError, FormatError
 
 __all__ = ["DELIMITERS", "CsvTable", "ParquetTable", "pyarrow_modules"]
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
+_BATCH = 20_000
+"""Rows of a CSV file that are handed over together."""
+
 
 class CsvTable:
     """A CSV or TSV file with a header that names a URL column."""
 
-    is_table = True
     size: int | None = None
 
     def __init__(self, path: Path) -> None:
@@ -42,25 +47,27 @@ class CsvTable:
 
     def samples(self) -> Iterator[Sample]:
         """Yield each row under the header, numbered from 0."""
-        for number, (values, _) in enumerate(self._body()):
-            yield _row_sample(number, (values[at] for at in self._columns if at < len(values)))
+        for rows, _ in self._batches():
+            yield from map(rows.sample, range(len(rows)))
 
-    def plan(self, dropped: Mapping[str, str]) -> Plan:
-        """Let each row go alone."""
-        return Plan(dropped)
-
-    def write(self, target: Path, plan: Plan, digests: Mapping[str, bytes]) -> None:
+    def rewrite(self, target: Path | None, keep: Keeping) -> None:
         """Write header and kept rows as they were."""
-        with target.open("w", encoding="utf-8", newline="") as out:
-            out.write(self._head)
-            for number, (_, raw) in enumerate(self._body()):
-                if str(number) not in plan.gone:
-                    out.write(raw)
+        with nullcontext() if target is None else target.open("w", encoding="utf-8", newline="") as out:
+            if out is not None:
+                out.write(self._head)
+            for rows, raws in self._batches():
+                kept = keep(rows).tolist()
+                if out is not None:
+                    out.writelines(compress(raws, kept))
 
-    def _body(self) -> Iterator[tuple[list[str], str]]:
-        rows = self._rows()
-        next(rows, None)
-        return rows
+    def _batches(self) -> Iterator[tuple[Rows, list[str]]]:
+        """Yield the rows under the header, some at a time, with the text of each."""
+        body, first = self._rows(), 0
+        next(body, None)
+        while batch := list(islice(body, _BATCH)):
+            urls = tuple([_cell(values, at) for values, _ in batch] for at in self._columns)
+            yield Rows(first, urls), [raw for _, raw in batch]
+            first += len(batch)
 
     def _rows(self) -> Generator[tuple[list[str], str], None, None]:
         try:
@@ -75,7 +82,6 @@ class CsvTable:
 class ParquetTable:
     """A parquet file with a URL column."""
 
-    is_table = True
     name = "parquet"
 
     def __init__(self, path: Path) -> None:
@@ -95,27 +101,30 @@ class ParquetTable:
     def samples(self) -> Iterator[Sample]:
         """Yield each row, numbered from 0."""
         _, parquet = pyarrow_modules()
-        number = 0
+        first = 0
         with parquet.ParquetFile(self.path) as file:
             for batch in file.iter_batches(columns=self._columns):
-                for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                    yield _row_sample(number, values)
-                    number += 1
+                rows = self._rows(first, batch)
+                yield from map(rows.sample, range(len(rows)))
+                first += len(rows)
 
-    def plan(self, dropped: Mapping[str, str]) -> Plan:
-        """Let each row go alone."""
-        return Plan(dropped)
-
-    def write(self, target: Path, plan: Plan, digests: Mapping[str, bytes]) -> None:
+    def rewrite(self, target: Path | None, keep: Keeping) -> None:
         """Write the kept rows, a row group at a time, under the schema of the source."""
         _, parquet = pyarrow_modules()
         with parquet.ParquetFile(self.path) as file:
-            copy_kept(file, target, lambda number: str(number) not in plan.gone)
+            rewrite_parquet(file, target, lambda first, one: keep(self._rows(first, one)), self._columns)
+
+    def _rows(self, first: int, batch: Any) -> Rows:
+        return Rows(first, tuple(_texts(batch.column(name).to_pylist()) for name in self._columns))
 
 
-def _row_sample(number: int, values: Iterable[object]) -> Sample:
-    urls = tuple(value for value in values if isinstance(value, str) and value)
-    return Sample(str(number), urls=urls, fault="" if urls else "the row has no URL")
+def _cell(values: Sequence[str], at: int) -> str | None:
+    return values[at] if at < len(values) else None
+
+
+def _texts(values: list[Any]) -> list[str | None]:
+    """Return a column without what is no text."""
+    return [value if isinstance(value, str) else None for value in values]
 
 
 def _no_url_column(path: Path, names: list[str]) -> FormatError:

@@ -38,7 +38,6 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 class ZipPictures:
     """A zip archive of pictures; see the module. Raises :class:`DatasetError` when it is none."""
 
-    is_table = False
     name = "zip"
 
     def __init__(self, path: Path, why: str) -> None:

@@ -1,0 +1,111 @@
+"""Where shards are filtered: in this process, in several on this machine, or by Ray.
+
+An engine takes shards and yields their reports as they come. It is used, none is written: processes are those
+of :mod:`concurrent.futures`, tasks over machines are Ray's. The first shard that fails ends the run; those
+that were ended before stay, and the next run goes on from them.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any, Protocol
+
+from registry.client.pictures import Hashers
+from registry.client.sharding import Progress, ShardReport, ShardSpec, process_shard
+from registry.client.verdicts import Judges
+from registry.errors import InputError
+
+__all__ = ["ENGINES", "Engine", "local", "ray"]
+
+
+class Engine(Protocol):
+    """What filters shards; ``workers`` are processes, or tasks at a time."""
+
+    def __call__(
+        self, specs: Sequence[ShardSpec], judges: Judges, workers: int, progress: Progress
+    ) -> Iterator[ShardReport]:
+        """Yield a report a shard, in any order. Raises what :func:`process_shard` does."""
+
+
+def local(
+    specs: Sequence[ShardSpec], judges: Judges, workers: int, progress: Progress
+) -> Iterator[ShardReport]:
+    """Filter shards on this machine, one a process where there are several.
+
+    Sites are asked from one process, which asks a host one thing at a time.
+    """
+    if workers == 1 or len(specs) == 1 or judges.sites is not None:
+        with Hashers(workers) as hashers:
+            for spec in specs:
+                yield process_shard(spec, judges, hashers, progress)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(specs)), mp_context=spawn, initializer=_end_at_once) as pool:
+        try:
+            futures = [pool.submit(process_shard, spec, judges) for spec in specs]
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _end_at_once() -> None:
+    """Let Ctrl-C end a worker without a word; whoever started it tells."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def ray(
+    specs: Sequence[ShardSpec], judges: Judges, workers: int, progress: Progress
+) -> Iterator[ShardReport]:
+    """Filter shards as tasks of Ray, on the cluster that ``RAY_ADDRESS`` names or on this machine.
+
+    Source and output must be where every machine of the cluster sees them under the same path.
+    """
+    try:
+        import ray as cluster  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        raise InputError(
+            "Ray is not installed", hint="pip install 'caveat-registry[ray]', or use --engine local."
+        ) from error
+    if judges.sites is not None:
+        raise InputError(
+            "sites are asked from one process, and Ray has many",
+            hint="Use --engine local with --site-signals.",
+        )
+    ours = not cluster.is_initialized()
+    if ours:
+        # A cluster that is there already has its processors; one on this machine is given some.
+        here = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers}
+        cluster.init(**here, log_to_driver=False, logging_level="error", include_dashboard=False)
+    try:
+        yield from _tasks(cluster, specs, judges, workers)
+    finally:
+        if ours:
+            cluster.shutdown()
+
+
+def _tasks(cluster: Any, specs: Sequence[ShardSpec], judges: Judges, workers: int) -> Iterator[ShardReport]:
+    # No retries by Ray: an error of ours is one by name, and a worker that fell is told of.
+    task = cluster.remote(process_shard).options(num_cpus=1, max_retries=0)
+    shared = cluster.put(judges)
+    waiting = iter(specs)
+    running = [task.remote(spec, shared) for spec, _ in zip(waiting, range(workers), strict=False)]
+    while running:
+        [ended], running = cluster.wait(running, num_returns=1)
+        yield _result(cluster, ended)
+        running += [task.remote(spec, shared) for spec, _ in zip(waiting, range(1), strict=False)]
+
+
+def _result(cluster: Any, ended: Any) -> ShardReport:
+    try:
+        report: ShardReport = cluster.get(ended)
+    except cluster.exceptions.RayTaskError as error:
+        raise error.cause from error
+    return report
+
+
+ENGINES: dict[str, Engine] = {"local": local, "ray": ray}
+"""By the name that ``--engine`` takes."""

@@ -1,0 +1,137 @@
+"""A sharded run in the making: what stands of it beside its target, until all of it does.
+
+``.DST.partial`` is the output, ``.DST.caveat.partial`` the account, with the settings of the run and a report
+of each shard that is done. Whoever runs with the same settings goes on from there; several may at once.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from registry.client.formats import Sharded
+from registry.client.formats.files import appear, move_files, remove, sync_tree, write_synced
+from registry.client.noted import Notes, write_notes
+from registry.client.sharding import (
+    NOTES,
+    WRITING,
+    Destination,
+    ShardReport,
+    load_report,
+)
+from registry.errors import DatasetError, InputError
+from registry.jsontext import strict_json
+
+__all__ = ["Making", "account_folder", "gone_from", "write_names"]
+
+_SETTINGS = "settings.json"
+_REST = ".beside"
+
+
+def account_folder(target: Path) -> Path:
+    """Return the folder beside ``target`` that tells what was done."""
+    return target.with_name(f"{target.name}.caveat")
+
+
+def write_names(account: Path, names: Iterable[str]) -> None:
+    """Write the names of the shards in the output."""
+    (account / "shards.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
+
+
+def gone_from(*reports: ShardReport) -> list[str]:
+    """Return what texts beside the shards must not name: shards that are not written, and samples that go."""
+    names = [report.shard for report in reports if report.shard and not report.kept]
+    return [*names, *(one.sample.key for report in reports for one in report.notable if not one.action.stays)]
+
+
+class Making:
+    """The run whose output is to be ``target``."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self.output = target.with_name(f".{target.name}.partial")
+        self.account = target.with_name(f".{target.name}.caveat.partial")
+
+    def begin(self, settings: Mapping[str, Any], dataset: Sharded, *, resume: bool) -> dict[str, ShardReport]:
+        """Begin, or go on; returns the reports of the shards that are done and have not changed since.
+
+        Raises :class:`DatasetError` when an earlier run had other settings.
+        """
+        if not resume:
+            self.drop()
+        path = self.account / _SETTINGS
+        if path.exists():
+            self._require_same(path, settings)
+        for folder in (self.output, self.account):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_synced(path, json.dumps(settings, ensure_ascii=False, indent=1).encode() + b"\n")
+        done = {}
+        for name in dataset.shards():
+            report = load_report(self.account, name)
+            if report is not None and report.state == [list(one) for one in dataset.state(name)]:
+                done[name] = report
+        return done
+
+    def drop(self) -> None:
+        """Delete what an earlier run has left."""
+        remove(self.output)
+        remove(self.account)
+
+    @property
+    def rest(self) -> Destination:
+        """Where what lies beside the shards is written."""
+        return Destination(self.account / WRITING / _REST, self.account / _REST)
+
+    def notes(self, reports: Iterable[ShardReport]) -> Notes:
+        """Return the notable verdicts of these shards."""
+        notes = Notes()
+        for report in reports:
+            notes.add(self.account / "shards" / f"{report.shard}{NOTES}")
+        return notes
+
+    def end(self, reports: Iterable[ShardReport], rest: ShardReport, notes: Notes) -> None:
+        """Put the decisions together, and those on what lies beside the shards, ``rest``, with them."""
+        path = self.account / "shards" / f"{_REST}{NOTES}"
+        write_notes(path, rest.notable)
+        rest.notable = []
+        notes.add(path)
+        made, beside = self.rest, self.account / f"{_REST}.jsonl"
+        if made.output.exists():
+            sync_tree(made.output)
+            move_files(made.output, self.output)
+        lines = [self.account / "decisions" / f"{report.shard}.jsonl" for report in reports]
+        whole = [one for one in (*lines, beside) if one.exists() and one.stat().st_size]
+        if whole:
+            with (self.account / "decisions.jsonl").open("wb") as out:
+                for one in whole:
+                    with one.open("rb") as read:
+                        shutil.copyfileobj(read, out)
+        for one in (*lines, beside):
+            remove(one)
+        if not any(one.is_file() for one in (self.account / "decisions").rglob("*")):
+            remove(self.account / "decisions")
+        remove(self.account / WRITING)
+        remove(self.account / _SETTINGS)
+
+    def appear(self, notes: Notes) -> None:
+        """Make output and account the target and its account, whichever are there."""
+        account = account_folder(self._target)
+        appear((self.account, self.output), (account, self._target))
+        notes.moved(self.account, account)
+
+    def _require_same(self, path: Path, settings: Mapping[str, Any]) -> None:
+        try:
+            before = strict_json(path.read_bytes())
+            other = [name for name in settings if before[name] != settings[name]]
+        except (InputError, KeyError, TypeError) as error:
+            raise DatasetError(f"{path} cannot be read: {error!r}", hint=_ANEW) from error
+        if other:
+            raise DatasetError(
+                f"{self.account} is of a run with another {other[0]}: "
+                f"{before[other[0]]!r}, and now {settings[other[0]]!r}",
+                hint=f"Give what was given then. {_ANEW}",
+            )
+
+
+_ANEW = "With --no-resume what stands of the earlier run is deleted."

@@ -1,0 +1,292 @@
+"""One part of a dataset, from reading to writing: what engines call, in this process or in another.
+
+A part is a shard of a folder, what lies beside its shards, or a whole dataset that has none. What is written
+of a shard appears whole: it is made in a folder of its own, synced, and moved; its report comes last, and a
+shard counts when that is there.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from registry.client.decisions import TableDecisions, write_lines
+from registry.client.formats import Format, Plan, Sample, Sharded, Table, opened
+from registry.client.formats.files import move_files, remove, sync_tree, write_synced
+from registry.client.noted import write_notes
+from registry.client.pictures import Hashers
+from registry.client.sieve import Sieve, require_no_fault
+from registry.client.tally import Tally
+from registry.client.verdicts import Judges, Verdict, judge_all, with_others
+from registry.errors import DatasetError
+from registry.jsontext import strict_json
+
+__all__ = [
+    "NOTES",
+    "WRITING",
+    "Destination",
+    "Progress",
+    "ShardReport",
+    "ShardSpec",
+    "load_report",
+    "process_here",
+    "process_shard",
+]
+
+NOTES = ".jsonl"
+WRITING = "writing"
+"""The folder in which shards are made; what is in it counts for nothing."""
+
+_REPORT = ".json"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where to tell how far a run is.
+
+    ``begin`` is given the dataset and how many steps there will be, if that is known; ``tick`` is called for
+    each picture that was hashed, ``done`` with a number of further steps, and how many samples went since. A
+    step is a sample, or where shards are filtered by several processes a shard. ``confirm`` is asked before
+    anything appears; when it says no, nothing does.
+    """
+
+    begin: Callable[[Any, int | None], None] = lambda *_: None
+    tick: Callable[[], None] = lambda: None
+    done: Callable[[int, int], None] = lambda *_: None
+    confirm: Callable[[Any], bool] = lambda _: True
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSpec:
+    """A shard and what becomes of it: ``shard`` is its name below ``source``.
+
+    ``output`` and ``account`` are the folders of the run in the making, None when nothing is to be written.
+    """
+
+    source: Path
+    format: str
+    shard: str
+    output: Path | None
+    account: Path | None
+    in_marks: bool = False
+    stop_on_error: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class ShardReport(Tally):
+    """What became of a part: ``state`` tells its files, as they were; ``left_out`` what does not come along.
+
+    ``written`` says whether anything of a shard is left, ``gone`` names what went from it; ``notable`` are
+    verdicts for the report, empty where they were written down.
+    """
+
+    shard: str = ""
+    state: list[list[Any]] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    shards: tuple[str, ...] = ()
+    written: bool = False
+    notable: list[Verdict] = field(default_factory=list)
+
+    def to_json(self) -> bytes:
+        """Return the text of ``shards/NAME.json``."""
+        wire = {
+            "shard": self.shard,
+            "state": self.state,
+            "counts": dict(self.counts),
+            "reasons": dict(self.reasons),
+            "kept": self.kept,
+            "as_of_seq": self.as_of_seq,
+            "left_out": self.left_out,
+            "written": self.written,
+        }
+        return json.dumps(wire, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def load_report(account: Path, shard: str) -> ShardReport | None:
+    """Return what an earlier run reported of a shard, None when it has not ended it.
+
+    Raises :class:`DatasetError` for a report that cannot be read.
+    """
+    path = account / "shards" / f"{shard}{_REPORT}"
+    try:
+        wire = strict_json(path.read_bytes())
+        report = ShardReport(shard=wire["shard"], state=wire["state"], left_out=wire["left_out"])
+        report.counts.update(wire["counts"])
+        report.reasons.update(wire["reasons"])
+        report.kept, report.as_of_seq = wire["kept"], wire["as_of_seq"]
+        report.written = wire["written"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(
+            f"{path} cannot be read: {error!r}", hint="Begin anew with --no-resume."
+        ) from error
+    return report
+
+
+def process_shard(
+    spec: ShardSpec,
+    judges: Judges,
+    hashers: Hashers | None = None,
+    progress: Progress = Progress(),  # noqa: B008 - frozen
+) -> ShardReport:
+    """Filter one shard and write what is left of it, its decisions, and last its report.
+
+    Raises :class:`DatasetError`, and :class:`registry.errors.RegistryError` when a registry cannot be asked.
+    """
+    folder = opened(spec.source, spec.format)
+    if not isinstance(folder, Sharded):
+        raise DatasetError(f"{spec.source} is not made of shards")
+    state = [list(one) for one in folder.state(spec.shard)]
+    with nullcontext(hashers) if hashers is not None else Hashers(1) as hashing:
+        run = _Run(judges, hashing, spec, progress)
+        try:
+            report = _processed(folder.shard(spec.shard), run)
+        except DatasetError as error:
+            if spec.stop_on_error:
+                raise
+            report = _processed(_Unreadable(spec.shard, error.message), run)
+    report.shard, report.state, report.written = spec.shard, state, bool(report.kept)
+    if spec.account is not None:
+        write_synced(spec.account / "shards" / f"{spec.shard}{_REPORT}", report.to_json())
+    return report
+
+
+class _Unreadable:
+    """A shard that cannot be read: one sample, which is set aside."""
+
+    name = why = "unreadable"
+    size = 1
+
+    def __init__(self, shard: str, fault: str) -> None:
+        self._sample = Sample(shard, fault=f"{fault}, so the whole shard is set aside")
+
+    def samples(self) -> Iterator[Sample]:
+        yield self._sample
+
+    def plan(self, dropped: Mapping[str, str]) -> Plan:
+        return Plan(dropped)
+
+    def write(self, target: Path, plan: Plan, digests: Mapping[str, bytes]) -> None:
+        raise AssertionError("nothing of it is kept")
+
+
+def process_here(
+    part: Format | Table,
+    judges: Judges,
+    spec: ShardSpec,
+    progress: Progress,
+    workers: int,
+    there: "Destination | None" = None,
+) -> ShardReport:
+    """Filter a whole dataset, or what lies beside shards, in this process; ``workers`` hash its pictures.
+
+    Raises as :func:`process_shard`.
+    """
+    with Hashers(workers) as hashers:
+        return _process(part, _Run(judges, hashers, spec, progress), there)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where what is left of a part is written, and its decisions.
+
+    These get an ending: ``.jsonl`` on files, ``.parquet`` and ``.keep`` on tables.
+    """
+
+    output: Path
+    decisions: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """With what a part is filtered."""
+
+    judges: Judges
+    hashers: Hashers
+    spec: ShardSpec
+    progress: Progress
+
+
+def _processed(part: Format | Table, run: _Run) -> ShardReport:
+    """Filter a shard aside, and move what is left of it, its decisions and notes to their places."""
+    shard, output, account = run.spec.shard, run.spec.output, run.spec.account
+    if output is None or account is None:
+        return _process(part, run, None)
+    # Whoever else is at this shard, on this machine or another, makes it in a folder of its own.
+    making = account / WRITING / f"{platform.node()}-{os.getpid()}"
+    remove(making)
+    made = Destination(making / "output", making / "account" / "decisions" / shard)
+    made.output.mkdir(parents=True)
+    place = made.output / shard if isinstance(part, Table) else made.output
+    place.parent.mkdir(parents=True, exist_ok=True)
+    report = _process(part, run, replace(made, output=place))
+    notes = making / "account" / "shards" / f"{shard}{NOTES}"
+    notes.parent.mkdir(parents=True, exist_ok=True)
+    write_notes(notes, report.notable)
+    report.notable = []
+    sync_tree(making)
+    if report.kept:
+        move_files(made.output, output)
+    move_files(making / "account", account)
+    remove(making)
+    return report
+
+
+def _process(part: Format | Table, run: _Run, there: Destination | None) -> ShardReport:
+    return _process_table(part, run, there) if isinstance(part, Table) else _process_files(part, run, there)
+
+
+def _process_table(part: Table, run: _Run, there: Destination | None) -> ShardReport:
+    sieve = Sieve(run.judges, run.hashers, run.spec.in_marks, stop_on_error=run.spec.stop_on_error)
+
+    def keep(rows: Any) -> Any:
+        kept = sieve(rows)
+        run.progress.done(len(rows), len(rows) - int(kept.sum()))
+        return kept
+
+    if there is None:
+        part.rewrite(None, keep)
+    else:
+        with TableDecisions(there.decisions) as sieve.decisions:
+            part.rewrite(there.output, keep)
+    report = ShardReport(notable=sieve.notable)
+    report.join(sieve.tally)
+    return report
+
+
+def _process_files(part: Format, run: _Run, there: Destination | None) -> ShardReport:
+    verdicts: list[Verdict] = []
+    for judged in judge_all(part.samples(), run.judges, run.hashers, run.progress.tick):
+        if run.spec.stop_on_error:
+            require_no_fault(judged)
+        verdicts += judged
+        plain = sum(verdict.sample.path is None for verdict in judged)
+        run.progress.done(plain, sum(not verdict.action.stays for verdict in judged))
+    plan = part.plan({v.sample.key: v.reason for v in verdicts if not v.action.stays})
+    verdicts = [with_others(verdict, plan.gone) for verdict in verdicts]
+    report = _told(verdicts, plan)
+    if there is not None:
+        # Beside shards there may be no sample, and texts that come along.
+        if report.kept or not verdicts:
+            part.write(there.output, plan, _digests(verdicts))
+        there.decisions.parent.mkdir(parents=True, exist_ok=True)
+        write_lines(there.decisions.with_name(f"{there.decisions.name}.jsonl"), verdicts)
+    return report
+
+
+def _told(verdicts: Iterable[Verdict], plan: Plan) -> ShardReport:
+    report = ShardReport(left_out=dict(plan.left_out), shards=tuple(plan.shards))
+    for verdict in verdicts:
+        report.add(verdict)
+        if verdict.is_notable:
+            report.notable.append(verdict)
+    return report
+
+
+def _digests(verdicts: Iterable[Verdict]) -> Mapping[str, bytes]:
+    return {v.sample.key: v.fingerprint.sha256 for v in verdicts if v.fingerprint and v.fingerprint.sha256}
