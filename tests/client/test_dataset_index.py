@@ -453,12 +453,47 @@ def test_a_run_that_was_killed_goes_on_where_it_was(rows, tmp_path):
     assert done.returncode == -signal.SIGKILL
     with pytest.raises(DatasetError, match="not complete: 30 samples so far"):
         DatasetIndex.open(folder)
-    (folder / ".samples-30.caveat.123").write_bytes(b"half of a part")
+    (folder / ".samples-30-10.caveat.123").write_bytes(b"half of a part")
     before = {path.name: path.stat().st_ino for path in folder.glob("samples-*")}
     summary = index_dataset(rows, folder)
     assert (summary.resumed, summary.counts.samples, summary.counts.faults) == (30, 50, 1)
     assert files_of(folder) == files_of(tmp_path / "whole")
     assert before.items() <= {path.name: path.stat().st_ino for path in folder.glob("samples-*")}.items()
+
+
+def test_parts_with_pictures_are_put_together_at_the_end(copies, kit, tmp_path, monkeypatch):
+    files = {f"{name}.img.png": data for name, data in copies.items()}
+    files |= {f"free{seed}.png": kit.free(seed) for seed in range(3)} | {"bad.png": b"none"}
+    files["flat.png"] = kit.packed(Image.new("RGB", (99, 99)))
+    lines = [{"file_name": name, "url": f"https://h{len(name)}.example/{name}"} for name in files]
+    files["metadata.jsonl"] = "".join(json.dumps(line) + "\n" for line in lines)
+    source = kit.plant(tmp_path / "set", files)
+    at_once = index_dataset(source, tmp_path / "whole", workers=1)
+    monkeypatch.setattr(building, "A_PART_OF_PICTURES", 2)
+    for most, parts in ((100, [10]), (5, [4, 4, 2]), (1, [2, 2, 2, 2, 2])):
+        monkeypatch.setattr(building, "A_PART_AT_LAST", most)
+        summary = index_dataset(source, tmp_path / "parts", workers=1, anew=True)
+        assert summary.counts == at_once.counts
+        index, whole = (DatasetIndex.open(tmp_path / name) for name in ("parts", "whole"))
+        assert [part.counts.samples for part in index.listing.parts] == parts
+        assert len(list((tmp_path / "parts").glob("*"))) == len(parts) + 1
+        assert list(index.faults()) == list(whole.faults())
+        works = [work(name) for name, _ in PLANTED.values()]
+        assert list(index.find_pictures(works)) == list(whole.find_pictures(works))
+        for host in {line["url"].split("/")[2] for line in lines}:
+            answers = [one.find(host) for one in (index, whole)]
+            assert len({answer.count for answer in answers}) == 1
+            assert len({frozenset(names(answer)) for answer in answers}) == 1
+
+
+def test_a_picture_that_is_near_to_very_many_is_found_and_said_to_be_in_more(kit, tmp_path, monkeypatch):
+    monkeypatch.setattr("registry.client.indexing.searching.MAX_NEAR", 3)
+    source = kit.plant(tmp_path / "set", {f"{n}.png": kit.free(1) for n in range(6)})
+    with Image.open(source / "0.png") as image:
+        image.save(tmp_path / "copy.jpg", quality=90)
+    [answer] = index_of(source).find_pictures([tmp_path / "copy.jpg"])
+    assert (answer.status, answer.complete, 1 <= answer.count <= 6) == (Status.OK, False, True)
+    assert "not all were looked at" in answer.reason
 
 
 def test_an_index_that_is_there_is_left_as_it_is(rows, tmp_path):
@@ -475,11 +510,13 @@ def flip(path):
 
 
 DAMAGE = {
-    "a bit": lambda folder: flip(folder / "samples-20.caveat"),
-    "cut off": lambda folder: os.truncate(folder / "samples-20.caveat", 5000),
-    "empty": lambda folder: os.truncate(folder / "samples-20.caveat", 0),
-    "missing": lambda folder: (folder / "samples-20.caveat").unlink(),
-    "another part": lambda folder: os.replace(folder / "samples-10.caveat", folder / "samples-20.caveat"),
+    "a bit": lambda folder: flip(folder / "samples-20-10.caveat"),
+    "cut off": lambda folder: os.truncate(folder / "samples-20-10.caveat", 5000),
+    "empty": lambda folder: os.truncate(folder / "samples-20-10.caveat", 0),
+    "missing": lambda folder: (folder / "samples-20-10.caveat").unlink(),
+    "another part": lambda folder: os.replace(
+        folder / "samples-10-10.caveat", folder / "samples-20-10.caveat"
+    ),
 }
 
 
@@ -498,7 +535,7 @@ LISTS = {
     "another format": lambda text: text.replace('"format": 1', '"format": 2', 1),
     "another fingerprint": lambda text: text.replace('"fingerprint": 1', '"fingerprint": 9'),
     "a gap": lambda text: text.replace('"first": 20', '"first": 21'),
-    "a path": lambda text: text.replace("samples-20.caveat", "../samples-20.caveat"),
+    "a path": lambda text: text.replace("samples-20-10.caveat", "../samples-20-10.caveat"),
     "a text for a number": lambda text: text.replace('"samples": 10', '"samples": "10"', 1),
     "neither": lambda text: text.replace("true", "1"),
     "a list": lambda text: "[]",

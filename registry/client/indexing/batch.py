@@ -16,7 +16,7 @@ from registry.client.formats import Sample
 from registry.client.pictures import hash_files
 from registry.fingerprint import MIN_QUALITY, QUERY_FORMS, Fingerprint, has_bits
 
-__all__ = ["FORM_CODES", "Batch", "Form", "hashed_batch"]
+__all__ = ["FORM_CODES", "Batch", "Form", "hashed_batch", "joined"]
 
 
 class Form(NamedTuple):
@@ -66,6 +66,29 @@ class Batch:
             self.pdq.append(value)
             self.pdq_forms.append(FORM_CODES.index(Form(form, fingerprint.quality < MIN_QUALITY)))
             self.pdq_of.append(number)
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Put batches that follow one another, all with names or none, together."""
+    whole = Batch(batches[0].first, 0)
+    names: list[str] = []
+    for one in batches:
+        before = whole.count
+        names += one.names
+        whole.urls += one.urls
+        whole.urls_of = np.concatenate([whole.urls_of, one.urls_of + before])
+        whole.files += one.files
+        whole.files_of += [number + before for number in one.files_of]
+        whole.pdq += one.pdq
+        whole.pdq_forms += one.pdq_forms
+        whole.pdq_of += [number + before for number in one.pdq_of]
+        whole.phashes = np.concatenate([whole.phashes, one.phashes])
+        whole.phashes_of = np.concatenate([whole.phashes_of, one.phashes_of + before])
+        whole.faults += [(number + before, reason) for number, reason in one.faults]
+        whole.plain += one.plain
+        whole.count += one.count
+    whole.names = names
+    return whole
 
 
 def hashed_batch(first: int, samples: Sequence[Sample], workers: int) -> Batch:

@@ -5,7 +5,7 @@ broken off goes on behind the last part that is whole. What cannot be read is in
 reason. The dataset is only read, and nothing is sent.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -14,18 +14,35 @@ from typing import Any
 from registry.client.formats import Format, detect
 from registry.client.formats.files import changed
 from registry.client.formats.table import CsvTable, ParquetTable
-from registry.client.indexing.batch import Batch, hashed_batch
+from registry.client.indexing.batch import Batch, hashed_batch, joined
 from registry.client.indexing.columns import table_batches
-from registry.client.indexing.listing import LIST, Listed, Listing, digest_of, read_listing, write_listing
+from registry.client.indexing.listing import (
+    LIST,
+    Listed,
+    Listing,
+    digest_of,
+    file_of,
+    read_listing,
+    write_listing,
+)
 from registry.client.indexing.part import Counts, open_part, outside, write_part
 from registry.client.pictures import default_workers
 from registry.errors import DatasetError, InputError
 
-__all__ = ["A_PART_OF_PICTURES", "A_PART_OF_ROWS", "IndexSummary", "index_dataset", "index_folder_of"]
+__all__ = [
+    "A_PART_AT_LAST",
+    "A_PART_OF_PICTURES",
+    "A_PART_OF_ROWS",
+    "IndexSummary",
+    "index_dataset",
+    "index_folder_of",
+]
 
 A_PART_OF_ROWS = 100_000
 A_PART_OF_PICTURES = 20_000
 """Samples of a part; pictures take so much longer that fewer are lost when a run is broken off."""
+A_PART_AT_LAST = 1_000_000
+"""Most samples of a part of pictures, once all are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +105,11 @@ def index_dataset(
                 progress(listing.counts.samples, found.size)
             if digest_of(source) != listing.digest:
                 raise changed(source)
+            if not isinstance(found, CsvTable | ParquetTable):
+                listing = _merged(folder, listing)
             listing = replace(listing, complete=True)
             write_listing(folder, listing)
+            _clear(folder, listing)
     return IndexSummary(folder, found.name, found.why, listing.counts, resumed)
 
 
@@ -116,11 +136,16 @@ def _begun(folder: Path, wanted: Listing, anew: bool) -> Listing:
     listing = replace(wanted, parts=parts, complete=complete)
     if listing != found:
         write_listing(folder, listing)
-    kept = {part.file for part in parts}
+    _clear(folder, listing)
+    return listing
+
+
+def _clear(folder: Path, listing: Listing) -> None:
+    """Delete the parts that are not listed, and what was left half written."""
+    kept = {part.file for part in listing.parts}
     for path in [*folder.glob("samples-*.caveat"), *folder.glob(".samples-*")]:
         if path.name not in kept:
             path.unlink(missing_ok=True)
-    return listing
 
 
 def _whole(folder: Path, listing: Listing) -> Iterator[Listed]:
@@ -146,8 +171,31 @@ def _batches(source: Path, found: Format, skip: int, workers: int) -> Iterator[B
 
 def _with_part(folder: Path, listing: Listing, batch: Batch) -> Listing:
     """Write a part and list it."""
-    name = f"samples-{batch.first}.caveat"
-    counts = write_part(folder / name, batch, listing.digest)
-    listing = replace(listing, parts=(*listing.parts, Listed(name, batch.first, counts)))
+    part = _written(folder, listing, batch)
+    listing = replace(listing, parts=(*listing.parts, part))
     write_listing(folder, listing)
     return listing
+
+
+def _written(folder: Path, listing: Listing, batch: Batch) -> Listed:
+    name = file_of(batch.first, batch.count)
+    return Listed(name, batch.first, write_part(folder / name, batch, listing.digest))
+
+
+def _merged(folder: Path, listing: Listing) -> Listing:
+    """Put parts together: a search for a picture costs about as much in a small part as in a large one."""
+    groups: list[list[Listed]] = []
+    room = 0
+    for part in listing.parts:
+        if room < part.counts.samples:
+            groups.append([])
+            room = A_PART_AT_LAST
+        groups[-1].append(part)
+        room -= part.counts.samples
+    parts = [one[0] if len(one) == 1 else _together(folder, listing, one) for one in groups]
+    return replace(listing, parts=tuple(parts))
+
+
+def _together(folder: Path, listing: Listing, group: Sequence[Listed]) -> Listed:
+    opened = (open_part(folder / one.file, one.first, one.counts, listing.digest) for one in group)
+    return _written(folder, listing, joined([part.batch() for part in opened]))

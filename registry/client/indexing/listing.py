@@ -19,7 +19,7 @@ from registry.errors import DatasetError, InputError
 from registry.fingerprint import VERSION
 from registry.jsontext import strict_json
 
-__all__ = ["LIST", "Listed", "Listing", "digest_of", "read_listing", "write_listing"]
+__all__ = ["LIST", "Listed", "Listing", "digest_of", "file_of", "read_listing", "write_listing"]
 
 LIST = "index.json"
 _FORMAT = 1
@@ -49,6 +49,11 @@ class Listing:
     def counts(self) -> Counts:
         """What all parts hold."""
         return reduce(add, (part.counts for part in self.parts), Counts())
+
+
+def file_of(first: int, count: int) -> str:
+    """Return the name of the part with so many samples from ``first`` on; no other part ever has it."""
+    return f"samples-{first}-{count}.caveat"
 
 
 def digest_of(source: Path) -> str:
@@ -119,6 +124,6 @@ def _listed(row: Mapping[str, Any]) -> Listed:
     numbers = {one.name: row[one.name] for one in fields(Counts)}
     if not all(type(number) is int and number >= 0 for number in (row["first"], *numbers.values())):
         raise ValueError("a count that is no number")
-    if row["file"] != f"samples-{row['first']}.caveat":
+    if row["file"] != file_of(row["first"], numbers["samples"]):
         raise ValueError(f"{str(row['file'])[:80]!r} is not the file of a part")
     return Listed(row["file"], row["first"], Counts(**numbers))

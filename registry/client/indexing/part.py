@@ -24,7 +24,8 @@ from registry.client.indexing.texts import Texts
 from registry.errors import DatasetError, FormatError, SegmentError
 from registry.fingerprint import REVIEW_RADIUS, VERSION, hash_words
 from registry.index import Entries, FrozenIndex
-from registry.keys import key_words
+from registry.keys import key_bytes, key_words
+from registry.pdq import HASH_BYTES
 from registry.urlkeys import KINDS, url_keys
 from registry.urls import RuleKind
 
@@ -102,6 +103,20 @@ class OpenPart:
     def faults(self) -> list[tuple[str, str]]:
         """Return name and reason of every sample that cannot be found by all that it has."""
         return [(self.name(number), reason) for number, reason in self._texts["faults"].all()]
+
+    def batch(self) -> Batch:
+        """Give back what it was made of; of addresses only those that are some, of SHA-256 what counts."""
+        entries = self.index.entries()
+        batch = Batch(self.first, self.counts.samples, plain=self.counts.plain)
+        batch.names = self._texts["names"].all()
+        batch.urls, batch.urls_of = self._texts["addresses"].all(), self._of.astype(np.int64)
+        batch.files, batch.files_of = key_bytes(entries.file_keys), entries.file_places.tolist()
+        hashes = entries.pdq.astype(">u8").tobytes()
+        batch.pdq = [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
+        batch.pdq_forms, batch.pdq_of = entries.pdq_windows.tolist(), entries.pdq_places.tolist()
+        batch.phashes, batch.phashes_of = entries.phash[:, 0], entries.phash_places
+        batch.faults = [(number, reason) for number, reason in self._texts["faults"].all()]
+        return batch
 
 
 def outside() -> tuple[ModuleType, ModuleType]:

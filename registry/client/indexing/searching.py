@@ -65,8 +65,9 @@ class Found:
 class Answer:
     """What an index says of one question.
 
-    ``status`` is ok when everything was compared that could be; only then ``count`` is all there is.
-    ``found`` are the first of them, those that are certain and nearest before the others.
+    ``status`` is ok when it was compared with everything in the index. ``count`` is how many samples were
+    found, or, where it is not ``complete``, how many at least. ``found`` are the first of them, those that
+    are certain and nearest before the others.
     """
 
     query: str
@@ -74,6 +75,7 @@ class Answer:
     reason: str
     count: int = 0
     found: tuple[Found, ...] = field(default=())
+    complete: bool = True
 
     def to_wire(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -82,6 +84,7 @@ class Answer:
             "status": str(self.status),
             "reason": self.reason,
             "count": self.count,
+            "complete": self.complete,
             "found": [one.to_wire() for one in self.found],
         }
 
@@ -149,8 +152,11 @@ class DatasetIndex:
         nearest = sorted(hits.items(), key=_rank)[:limit]
         found = tuple(self._found(*place, match) for place, match in nearest)
         if cut:
-            reason = f"near to more than {MAX_NEAR:,} pictures; not all were looked at"
-            return Answer(name, Status.ERROR, reason, len(hits), found)
+            # What was found is in the dataset whatever else is; that nothing was does not follow.
+            reason = (
+                f"{len(hits):,} samples at least: near to more than {MAX_NEAR:,}, and not all were looked at"
+            )
+            return Answer(name, Status.OK if hits else Status.ERROR, reason, len(hits), found, complete=False)
         unchecked = "" if hits else self._unchecked(hashed.fingerprint)
         if unchecked:
             return Answer(name, Status.NOT_CHECKED, unchecked)
