@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,9 +80,8 @@ def check(summary, tmp_path, kit, name="clean"):
     assert summary.left_out == {
         "a/1.tar/11.txt": "its sample goes",
         "b/2.tar": "no sample is left in it",
-        "b/2.tar/20.jpg": "its sample goes",
         "list.txt": "names 11, and lists of this kind are not rewritten",
-    } or summary.left_out.keys() == {"a/1.tar/11.txt", "b/2.tar", "list.txt"}
+    }
     account = tmp_path / f"{name}.caveat"
     assert (account / "shards.txt").read_text().split() == ["a/0.tar", "a/1.tar", "b/3.tar"]
     lines = [json.loads(line) for line in (account / "decisions.jsonl").read_text().splitlines()]
@@ -247,6 +247,12 @@ def test_what_is_no_folder_of_shards_has_no_share(tmp_path, kit, run):
         run(kit.plant(tmp_path / "set", {"a.png": kit.free(1)}), options=Options(share=(1, 2)))
 
 
+def shown(verdict):
+    """Where the report finds the picture."""
+    place = verdict.sample.picture
+    return place and replace(place, sidecars=None)
+
+
 def test_verdicts_are_read_back_as_they_were(shards, run, tmp_path, kit, copies):
     files = {"a.jpg": copies["jpeg"], "a-masklabel.png": kit.free(1), "b.png": b"none", "c.png": kit.free(2)}
     verdicts = [
@@ -259,7 +265,7 @@ def test_verdicts_are_read_back_as_they_were(shards, run, tmp_path, kit, copies)
     assert len(verdicts) > 3
     assert [one.to_wire() for one in notes] == [one.to_wire() for one in verdicts]
     assert [one.cause for one in notes] == [one.cause for one in verdicts]
-    assert [one.sample.picture for one in notes] == [one.sample.picture for one in verdicts]
+    assert [shown(one) for one in notes] == [shown(one) for one in verdicts]
     assert notes[1].to_wire() == verdicts[1].to_wire()
     assert [one.sample.key for one in notes[1:3]] == [one.sample.key for one in verdicts[1:3]]
     Path(tmp_path / "notes.jsonl").write_text("{}\n")
