@@ -3,6 +3,7 @@
 import pytest
 
 from registry.client.formats.sidefiles import arrange
+from registry.client.formats.told import Told
 
 KOHYA_CACHES = [
     "{}.npz",
@@ -88,6 +89,31 @@ RULES = {
     "a control picture that goes leaves its picture": ("img/a.png control/a.png", "control/a.png", ""),
     "the same stem in a folder of another class": ("cats/001.png dogs/001.png", "cats/001.png", ""),
     "a mask that goes leaves its picture": ("a.png a_mask.png", "a_mask.png", ""),
+    "what is cached of a picture holds its mask too": (
+        "a.png a_mask.png a-masklabel.png a.npz a.txt", "a_mask.png", "a.npz"
+    ),
+    "what is cached of a picture holds its control picture too": (
+        "img/a.png control/a_0.png img/a_0064x0064_qie.safetensors img/a_qie_te.safetensors",
+        "control/a_0.png",
+        "img/a_0064x0064_qie.safetensors img/a_qie_te.safetensors",
+    ),
+    "a cache that tells its stem, of a picture that is not there": (
+        "a.png a_b_0064x0064_sdxl.npz a_c.npz a_d_wan_te.safetensors", "",
+        "a_b_0064x0064_sdxl.npz a_c.npz a_d_wan_te.safetensors",
+    ),
+    "letters composed in another way: its text": ("\u00e4.png a\u0308.txt", "\u00e4.png", "a\u0308.txt"),
+    "letters composed in another way: its caches": (
+        "a\u0308.png \u00c4_0064x0064_sdxl.npz _latent_cache/\u00e4.pt A\u0308-masklabel.png", "a\u0308.png",
+        "\u00c4_0064x0064_sdxl.npz _latent_cache/\u00e4.pt A\u0308-masklabel.png",
+    ),
+    "a folder composed in another way": ("\u00e4/b.png a\u0308/b.npz", "\u00e4/b.png", "a\u0308/b.npz"),
+    "two pictures that are one name on some systems": (
+        "\u00e4.png a\u0308.jpg \u00c4.txt \u00e4.npz", "a\u0308.jpg", "\u00e4.npz"
+    ),
+    "letters without a case": ("\u732b.png \u732b.txt \u732b_te_outputs.npz", "\u732b.png",
+                               "\u732b.txt \u732b_te_outputs.npz"),
+    "letters that are two without case": ("stra\u00dfe.png STRASSE.txt", "stra\u00dfe.png", "STRASSE.txt"),
+    "the caption of all that have none": ("default.png a.png default.txt default.caption", "default.png", ""),
 }  # fmt: skip
 
 
@@ -140,3 +166,52 @@ def test_every_file_has_exactly_one_place():
     caches = layout.derived.keys() - set(layout.pictures)
     places = [*layout.pictures, *layout.shared, *caches, *layout.stale, *layout.plain, *layout.strange]
     assert sorted(places) == paths
+
+
+CONTROLS = Told(controls=frozenset({("before", "img"), ("img/masks", "img")}))
+LAYERS = Told(layered=frozenset({"split"}))
+TOLD = {
+    # what: (told, files, removed, what else goes)
+    "a control picture goes": (CONTROLS, "img/a.png before/a.png", "img/a.png", "before/a.png"),
+    "a picture goes with it": (CONTROLS, "img/a.png before/a.png", "before/a.png", "img/a.png"),
+    "one of several takes them all": (
+        CONTROLS, "img/a.png before/a_0.png before/a_0001.png img/b.png", "before/a_0001.png",
+        "img/a.png before/a_0.png",
+    ),
+    "two folders of control pictures": (
+        CONTROLS, "img/a.png before/a.png img/masks/a.png", "img/masks/a.png", "img/a.png before/a.png"
+    ),
+    "the folder below is taken first": (
+        CONTROLS, "img/x/a.png img/y/a.png before/x/a.png", "img/y/a.png", ""
+    ),
+    "any of the stem where there is none below": (
+        CONTROLS, "img/x/a.png img/y/a.png before/a.png", "img/y/a.png", "before/a.png img/x/a.png"
+    ),
+    "other folders are no control pictures": (CONTROLS, "img/a.png after/a.png", "img/a.png", ""),
+    "case and composition": (
+        CONTROLS, "img/\u00e4.png before/A\u0308.jpg", "img/\u00e4.png", "before/A\u0308.jpg"
+    ),
+    "layers go with their picture": (LAYERS, "split/a.png split/a_1.png split/a_2.png", "split/a.png",
+                                     "split/a_1.png split/a_2.png"),
+    "a picture goes with its layers": (LAYERS, "split/a.png split/a_1.png split/b.png", "split/a_1.png",
+                                       "split/a.png"),
+    "layers are told": (LAYERS, "img/a.png img/a_1.png", "img/a.png", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("told", "files", "removed", "more"), TOLD.values(), ids=TOLD)
+def test_what_settings_tell_goes_together(told, files, removed, more):
+    layout = arrange(files.split(), told)
+    gone = {removed: "reserved"}
+    while found := layout.pictures_of(gone):
+        gone |= found
+    assert gone.keys() == {removed, *more.split()}
+
+
+def test_captions_and_caches_are_where_settings_tell():
+    told = Told(captions=frozenset({("x", ".cap"), ("x", ".words.md")}), caches=frozenset({"latents"}))
+    files = ["x/a.png", "x/a.cap", "x/a.words.md", "x/b.cap", "a.cap", "latents/any.thing", "latents/a.txt"]
+    layout = arrange(files, told)
+    assert layout.shared == {"x/a.cap": {"x/a.png"}, "x/a.words.md": {"x/a.png"}}
+    assert (layout.plain, layout.strange) == (["x/b.cap"], ["a.cap"])
+    assert layout.stale == ["latents/a.txt", "latents/any.thing"]
