@@ -24,6 +24,7 @@ from registry.calibration import radii_of, shipped_calibration
 from registry.client import DatasetIndex, index_dataset
 from registry.client.indexing import building
 from registry.client.indexing.batch import Batch
+from registry.client.indexing.listing import Listing
 from registry.client.indexing.part import open_part, write_part
 from registry.client.indexing.texts import A_BLOCK, Texts
 from registry.client.pictures import hash_files
@@ -234,6 +235,59 @@ def test_addresses_are_found_however_they_are_asked(name, tmp_path, monkeypatch)
     assert index.listing.counts.addresses == 9
 
 
+SHARDS = {
+    "a.parquet": [f"https://ada.example/{n}.jpg" for n in range(7)],
+    "b/c.parquet": [None, "https://ada.example/c.jpg", "nothing"],
+    "b/d.parquet": ["https://ben.example/d.jpg"],
+}
+
+
+def tables_below(folder):
+    own, other = phash_of(work("ben/seascape")), phash_of(STRANGERS[0])
+    for name, urls in SHARDS.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        hashes = [other] * (len(urls) - 1) + [own]
+        table_of(folder, name, {"url": urls, "image_phash": hashes})
+    (folder / "clip.mp4").write_bytes(b"beside the tables")
+    return folder
+
+
+def test_a_folder_of_tables_is_one_dataset(tmp_path, monkeypatch):
+    monkeypatch.setattr(building, "A_PART_OF_ROWS", 3)
+    index = index_of(tables_below(tmp_path / "set"))
+    assert [(part.table, part.row) for part in index.listing.parts] == [
+        ("a.parquet", 0), ("a.parquet", 3), ("a.parquet", 6), ("b/c.parquet", 0), ("b/d.parquet", 0),
+        ("", None),
+    ]  # fmt: skip
+    assert names(index.find("ada.example", limit=99)) == [
+        *(f"a.parquet/{n}" for n in range(7)),
+        "b/c.parquet/1",
+    ]
+    assert [one.number for one in index.find("ben.example").found] == [10]
+    [picture] = index.find_pictures([work("ben/seascape")])
+    assert names(picture) == ["a.parquet/6", "b/c.parquet/2", "b/d.parquet/0"]
+    faults = dict(index.faults())
+    assert faults.keys() == {"b/c.parquet/2", "clip.mp4"}
+    assert index.listing.counts.samples == 12
+
+
+@pytest.mark.parametrize("stop", range(5))
+def test_a_folder_of_tables_is_gone_on_with_after_any_part(stop, tmp_path, monkeypatch):
+    monkeypatch.setattr(building, "A_PART_OF_ROWS", 3)
+    source, done = tables_below(tmp_path / "set"), []
+
+    def told(count, size):
+        done.append(count)
+        if len(done) > stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        index_dataset(source, tmp_path / "index", progress=told)
+    assert index_dataset(source, tmp_path / "index").resumed == [3, 6, 7, 10, 11][stop]
+    index_dataset(source, tmp_path / "whole")
+    assert files_of(tmp_path / "index") == files_of(tmp_path / "whole")
+
+
 @pytest.mark.parametrize(
     ("query", "status"),
     [
@@ -276,11 +330,8 @@ def test_every_address_is_under_its_own_keys_and_no_others(compiled, pairs, tmp_
     with pytest.MonkeyPatch.context() as patch:
         if not compiled:
             patch.setattr(fast, "kernels", None)
-        counts = write_part(
-            folder / "samples-0.caveat", Batch(0, len(urls), (), urls, np.arange(len(urls))), "d"
-        )
-        part = open_part(folder / "samples-0.caveat", 0, counts, "d")
-        index = DatasetIndex(building.Listing("a", "csv", "d", (building.Listed("", 0, counts),)), [part])
+        listed = write_part(folder, Batch(0, len(urls), (), urls, np.arange(len(urls)), row=0), "d")
+        index = DatasetIndex(Listing("a", "csv", "d", (listed,)), [open_part(folder, listed, "d")])
         canonical = [canonicalize_url(url) for url in urls]
         for one in set(canonical):
             wanted = sorted(n for n, other in enumerate(canonical) if other == one)
@@ -538,6 +589,8 @@ LISTS = {
     "a path": lambda text: text.replace("samples-20-10.caveat", "../samples-20-10.caveat"),
     "a text for a number": lambda text: text.replace('"samples": 10', '"samples": "10"', 1),
     "neither": lambda text: text.replace("true", "1"),
+    "a table that is none": lambda text: text.replace('"table": ""', '"table": 1', 1),
+    "a row before the first": lambda text: text.replace('"row": 10', '"row": -10'),
     "a list": lambda text: "[]",
 }
 

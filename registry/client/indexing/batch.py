@@ -34,7 +34,8 @@ FORM_CODES = tuple(Form(name, plain) for plain in (False, True) for name in QUER
 class Batch:
     """Samples ``first`` to ``first + count`` of a dataset.
 
-    ``names`` are their keys, empty in a table, whose samples are numbered. Of everything else the number of
+    ``names`` are their keys; empty in a table, whose samples are rows from ``row`` on, of the table ``table``
+    where the dataset has several. Of everything else the number of
     its sample, from 0 in this batch, stands in ``…_of``; ``pdq`` comes with the place of its form in
     ``FORM_CODES``. ``phashes: uint64[n]`` are those that a table brings. ``faults`` are samples that cannot
     be found by all that they have, with the reason; ``plain`` counts pictures too plain to be compared.
@@ -54,6 +55,8 @@ class Batch:
     phashes_of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     faults: list[tuple[int, str]] = field(default_factory=list)
     plain: int = 0
+    table: str = ""
+    row: int | None = None
 
     def add_picture(self, number: int, fingerprint: Fingerprint) -> None:
         """Take in the fingerprint, made for a question, of sample ``number``."""
@@ -69,12 +72,10 @@ class Batch:
 
 
 def joined(batches: Sequence[Batch]) -> Batch:
-    """Put batches that follow one another, all with names or none, together."""
-    whole = Batch(batches[0].first, 0)
-    names: list[str] = []
+    """Put batches that follow one another, and have names, together."""
+    whole = Batch(batches[0].first, 0, [name for one in batches for name in one.names])
     for one in batches:
         before = whole.count
-        names += one.names
         whole.urls += one.urls
         whole.urls_of = np.concatenate([whole.urls_of, one.urls_of + before])
         whole.files += one.files
@@ -87,14 +88,12 @@ def joined(batches: Sequence[Batch]) -> Batch:
         whole.faults += [(number + before, reason) for number, reason in one.faults]
         whole.plain += one.plain
         whole.count += one.count
-    whole.names = names
     return whole
 
 
 def hashed_batch(first: int, samples: Sequence[Sample], workers: int) -> Batch:
     """Read and hash the pictures of ``samples``, of which the first is the dataset's number ``first``."""
-    numbered = all(sample.key == str(first + number) for number, sample in enumerate(samples))
-    batch = Batch(first, len(samples), () if numbered else [sample.key for sample in samples])
+    batch = Batch(first, len(samples), [sample.key for sample in samples])
     urls_of = [number for number, sample in enumerate(samples) for _ in sample.urls]
     batch.urls, batch.urls_of = [url for one in samples for url in one.urls], np.array(urls_of, np.int64)
     pictures = {}

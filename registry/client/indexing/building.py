@@ -11,21 +11,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from registry.client.formats import Format, detect
+from registry.client.formats import Dataset, Sample, detect
 from registry.client.formats.files import changed
+from registry.client.formats.sharded import TableFolder
 from registry.client.formats.table import CsvTable, ParquetTable
 from registry.client.indexing.batch import Batch, hashed_batch, joined
 from registry.client.indexing.columns import table_batches
-from registry.client.indexing.listing import (
-    LIST,
-    Listed,
-    Listing,
-    digest_of,
-    file_of,
-    read_listing,
-    write_listing,
-)
-from registry.client.indexing.part import Counts, open_part, outside, write_part
+from registry.client.indexing.listing import LIST, Listing, digest_of, read_listing, write_listing
+from registry.client.indexing.part import Counts, Listed, open_part, outside, write_part
 from registry.client.pictures import default_workers
 from registry.errors import DatasetError, InputError
 
@@ -100,14 +93,12 @@ def index_dataset(
         listing = _begun(folder, Listing(source.name, found.name, digest_of(source)), anew)
         resumed = listing.counts.samples
         if not listing.complete:
-            for batch in _batches(source, found, resumed, workers or default_workers()):
+            for batch in _batches(source, found, listing, workers or default_workers()):
                 listing = _with_part(folder, listing, batch)
                 progress(listing.counts.samples, found.size)
             if digest_of(source) != listing.digest:
                 raise changed(source)
-            if not isinstance(found, CsvTable | ParquetTable):
-                listing = _merged(folder, listing)
-            listing = replace(listing, complete=True)
+            listing = replace(_merged(folder, listing), complete=True)
             write_listing(folder, listing)
             _clear(folder, listing)
     return IndexSummary(folder, found.name, found.why, listing.counts, resumed)
@@ -152,34 +143,50 @@ def _whole(folder: Path, listing: Listing) -> Iterator[Listed]:
     """Yield the parts up to the first that is missing or damaged."""
     for part in listing.parts:
         try:
-            open_part(folder / part.file, part.first, part.counts, listing.digest)
+            open_part(folder, part, listing.digest)
         except DatasetError:
             return
         yield part
 
 
-def _batches(source: Path, found: Format, skip: int, workers: int) -> Iterator[Batch]:
-    """Yield the samples behind the first ``skip``, in parts."""
+def _batches(source: Path, found: Dataset, listing: Listing, workers: int) -> Iterator[Batch]:
+    """Yield the samples behind those that are listed, in parts: rows of tables, then all others."""
+    done = listing.parts
+    first = listing.counts.samples
+    tables = _tables(found)
+    rows = [part for part in done if part.row is not None]
+    last = tables.index(rows[-1].table) if rows else 0
+    for table in tables[last:] if len(rows) == len(done) else ():
+        skip = sum(part.counts.samples for part in rows if part.table == table)
+        for batch in table_batches(source / table, A_PART_OF_ROWS, skip):
+            yield replace(batch, first=first, table=table, row=batch.first)
+            first += batch.count
+    others = islice(_others(found), sum(part.counts.samples for part in done[len(rows) :]), None)
+    while taken := list(islice(others, A_PART_OF_PICTURES)):
+        yield hashed_batch(first, taken, workers)
+        first += len(taken)
+
+
+def _tables(found: Dataset) -> list[str]:
+    """Return the tables that are read by their columns: below the dataset, empty for the dataset itself."""
     if isinstance(found, CsvTable | ParquetTable):
-        yield from table_batches(source, A_PART_OF_ROWS, skip)
-        return
-    samples = islice(found.samples(), skip, None)
-    while taken := list(islice(samples, A_PART_OF_PICTURES)):
-        yield hashed_batch(skip, taken, workers)
-        skip += len(taken)
+        return [""]
+    return found.shards() if isinstance(found, TableFolder) else []
+
+
+def _others(found: Dataset) -> Iterator[Sample]:
+    """Yield the samples that are no rows of :func:`_tables`."""
+    if isinstance(found, TableFolder):
+        return found.rest(()).samples()
+    return iter(()) if _tables(found) else found.samples()
 
 
 def _with_part(folder: Path, listing: Listing, batch: Batch) -> Listing:
     """Write a part and list it."""
-    part = _written(folder, listing, batch)
+    part = write_part(folder, batch, listing.digest)
     listing = replace(listing, parts=(*listing.parts, part))
     write_listing(folder, listing)
     return listing
-
-
-def _written(folder: Path, listing: Listing, batch: Batch) -> Listed:
-    name = file_of(batch.first, batch.count)
-    return Listed(name, batch.first, write_part(folder / name, batch, listing.digest))
 
 
 def _merged(folder: Path, listing: Listing) -> Listing:
@@ -187,9 +194,9 @@ def _merged(folder: Path, listing: Listing) -> Listing:
     groups: list[list[Listed]] = []
     room = 0
     for part in listing.parts:
-        if room < part.counts.samples:
+        if part.row is not None or room < part.counts.samples:
             groups.append([])
-            room = A_PART_AT_LAST
+            room = 0 if part.row is not None else A_PART_AT_LAST
         groups[-1].append(part)
         room -= part.counts.samples
     parts = [one[0] if len(one) == 1 else _together(folder, listing, one) for one in groups]
@@ -197,5 +204,5 @@ def _merged(folder: Path, listing: Listing) -> Listing:
 
 
 def _together(folder: Path, listing: Listing, group: Sequence[Listed]) -> Listed:
-    opened = (open_part(folder / one.file, one.first, one.counts, listing.digest) for one in group)
-    return _written(folder, listing, joined([part.batch() for part in opened]))
+    opened = (open_part(folder, one, listing.digest) for one in group)
+    return write_part(folder, joined([part.batch() for part in opened]), listing.digest)

@@ -41,7 +41,7 @@ _Faults = list[tuple[int, str]]
 
 
 def table_batches(path: Path, size: int, skip: int) -> Iterator[Batch]:
-    """Yield the rows of ``path``, a ``.csv``, ``.tsv`` or ``.parquet``, ``size`` at a time.
+    """Yield the rows of ``path``, a ``.csv``, ``.tsv`` or ``.parquet``, ``size`` at a time, numbered from 0.
 
     The first ``skip`` rows are left out. Raises :class:`DatasetError` for what cannot be read.
     """

@@ -6,7 +6,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -14,25 +14,16 @@ from typing import Any
 
 from registry.client.formats.files import state_of
 from registry.client.formats.folder import walk
-from registry.client.indexing.part import Counts, outside
+from registry.client.indexing.part import Counts, Listed, file_of, outside
 from registry.errors import DatasetError, InputError
 from registry.fingerprint import VERSION
 from registry.jsontext import strict_json
 
-__all__ = ["LIST", "Listed", "Listing", "digest_of", "file_of", "read_listing", "write_listing"]
+__all__ = ["LIST", "Listing", "digest_of", "read_listing", "write_listing"]
 
 LIST = "index.json"
 _FORMAT = 1
 _MAKE_ANEW = "Run caveat index DATASET --replace."
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A part in the list: its file, the number of its first sample, and what is in it."""
-
-    file: str
-    first: int
-    counts: Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +40,6 @@ class Listing:
     def counts(self) -> Counts:
         """What all parts hold."""
         return reduce(add, (part.counts for part in self.parts), Counts())
-
-
-def file_of(first: int, count: int) -> str:
-    """Return the name of the part with so many samples from ``first`` on; no other part ever has it."""
-    return f"samples-{first}-{count}.caveat"
 
 
 def digest_of(source: Path) -> str:
@@ -96,7 +82,7 @@ def write_listing(folder: Path, listing: Listing) -> None:
         "fingerprint": VERSION,
         "dataset": {"name": listing.name, "format": listing.format, "digest": listing.digest},
         "complete": listing.complete,
-        "parts": [{"file": one.file, "first": one.first, **asdict(one.counts)} for one in listing.parts],
+        "parts": [one.to_wire() for one in listing.parts],
     }
     disk.write_file(folder / LIST, (json.dumps(wire, indent=1) + "\n").encode())
     disk.sync_folder(folder)
@@ -122,8 +108,11 @@ def _parsed(wire: Any) -> Listing:
 
 def _listed(row: Mapping[str, Any]) -> Listed:
     numbers = {one.name: row[one.name] for one in fields(Counts)}
-    if not all(type(number) is int and number >= 0 for number in (row["first"], *numbers.values())):
+    begins = 0 if row["row"] is None else row["row"]
+    if not all(type(number) is int and number >= 0 for number in (row["first"], begins, *numbers.values())):
         raise ValueError("a count that is no number")
     if row["file"] != file_of(row["first"], numbers["samples"]):
         raise ValueError(f"{str(row['file'])[:80]!r} is not the file of a part")
-    return Listed(row["file"], row["first"], Counts(**numbers))
+    if type(row["table"]) is not str:
+        raise ValueError("a table without a name")
+    return Listed(row["file"], row["first"], Counts(**numbers), row["table"], row["row"])

@@ -29,7 +29,7 @@ from registry.pdq import HASH_BYTES
 from registry.urlkeys import KINDS, url_keys
 from registry.urls import RuleKind
 
-__all__ = ["Counts", "OpenPart", "open_part", "outside", "write_part"]
+__all__ = ["Counts", "Listed", "OpenPart", "file_of", "open_part", "outside", "write_part"]
 
 _Keys = NDArray[np.uint64]
 _SPAN = 32
@@ -59,6 +59,26 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """A part: its file, the number of its first sample in the dataset, and what is in it.
+
+    Where samples are rows, ``row`` is the first of them in its table, and ``table`` names it if there are
+    several; where they have names, ``row`` is None.
+    """
+
+    file: str
+    first: int
+    counts: Counts
+    table: str = ""
+    row: int | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        where = {"file": self.file, "first": self.first, "table": self.table, "row": self.row}
+        return {**where, **asdict(self.counts)}
+
+
+@dataclass(frozen=True, slots=True)
 class _Addresses:
     """Addresses in their order: which of the batch's each is, and the keys with their spans."""
 
@@ -68,14 +88,14 @@ class _Addresses:
 
 
 class OpenPart:
-    """A part that is open; ``first`` is the number of its first sample in the dataset.
+    """A part that is open.
 
     Raises ValueError for arrays that are not those of a part.
     """
 
-    def __init__(self, first: int, counts: Counts, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, listed: Listed, arrays: Mapping[str, NDArray[Any]]) -> None:
         own = {name for name in arrays if name.partition(".")[0] in _TEXTS}
-        self.first, self.counts = first, counts
+        self.listed, self.first, self.counts = listed, listed.first, listed.counts
         self.index = FrozenIndex({name: array for name, array in arrays.items() if name not in own})
         self._of = arrays["addresses.of"]
         self._texts = {one: Texts(arrays[f"{one}.ends"], arrays[f"{one}.data"]) for one in _TEXTS}
@@ -96,9 +116,11 @@ class OpenPart:
         return self._texts["addresses"].read(np.flatnonzero(self._of == sample).tolist())
 
     def name(self, sample: int) -> str:
-        """Return the name of a sample: its path in the dataset, or its row."""
-        names = self._texts["names"]
-        return str(names.read([sample])[0]) if len(names.ends) else f"row {self.first + sample}"
+        """Return the name of a sample: its path, or its row, behind its table if there are several."""
+        if self.listed.row is None:
+            return str(self._texts["names"].read([sample])[0])
+        row = self.listed.row + sample
+        return f"{self.listed.table}/{row}" if self.listed.table else f"row {row}"
 
     def faults(self) -> list[tuple[str, str]]:
         """Return name and reason of every sample that cannot be found by all that it has."""
@@ -134,8 +156,13 @@ def outside() -> tuple[ModuleType, ModuleType]:
     return segments, disk
 
 
-def write_part(path: Path, batch: Batch, dataset: str) -> Counts:
-    """Write the part of ``batch`` to ``path``; ``dataset`` is the digest of what it was made from.
+def file_of(first: int, count: int) -> str:
+    """Return the name of the part with so many samples from ``first`` on; no other part ever has it."""
+    return f"samples-{first}-{count}.caveat"
+
+
+def write_part(folder: Path, batch: Batch, dataset: str) -> Listed:
+    """Write the part of ``batch`` into ``folder``; ``dataset`` is the digest of what it was made from.
 
     Raises :class:`StorageError` when it cannot be written, StorageFullError among them.
     """
@@ -148,38 +175,39 @@ def write_part(path: Path, batch: Batch, dataset: str) -> Counts:
         "addresses": Texts.of([batch.urls[one] for one in addresses.order.tolist()]),
         "faults": Texts.of(faults),
     }
-    counts = _counted(batch, addresses, faults)
+    file = file_of(batch.first, batch.count)
+    listed = Listed(file, batch.first, _counted(batch, addresses, faults), batch.table, batch.row)
     layout = dict(FrozenIndex.layout(entries))
     tables = list(layout)
     layout["addresses.of"] = ("uint32", (len(addresses.order),))
     for name, (ends, data) in texts.items():
         layout |= {f"{name}.ends": ("uint64", ends.shape), f"{name}.data": ("uint8", data.shape)}
-    with segments.write_segment(path, _meta(batch.first, counts, dataset), layout) as arrays:
+    with segments.write_segment(folder / file, _meta(listed, dataset), layout) as arrays:
         FrozenIndex.fill({name: arrays[name] for name in tables}, entries)
         arrays["addresses.of"][:] = batch.urls_of[addresses.order]
         for name, (ends, data) in texts.items():
             arrays[f"{name}.ends"][:], arrays[f"{name}.data"][:] = ends, data
-    return counts
+    return listed
 
 
-def open_part(path: Path, first: int, counts: Counts, dataset: str) -> OpenPart:
+def open_part(folder: Path, listed: Listed, dataset: str) -> OpenPart:
     """Check and open a part. Raises :class:`DatasetError` when it is not the one that was written."""
     segments, _ = outside()
     try:
-        segment = segments.open_segment(path)
-        if segment.meta != _meta(first, counts, dataset):
-            raise SegmentError(f"{path.name}: of another dataset, or of other samples")
-        return OpenPart(first, counts, segment.arrays)
+        segment = segments.open_segment(folder / listed.file)
+        if segment.meta != _meta(listed, dataset):
+            raise SegmentError(f"{listed.file}: of another dataset, or of other samples")
+        return OpenPart(listed, segment.arrays)
     except (SegmentError, ValueError, KeyError) as error:
-        message = error.message if isinstance(error, SegmentError) else f"{path.name}: {error}"
+        message = error.message if isinstance(error, SegmentError) else f"{listed.file}: {error}"
         raise DatasetError(
-            f"the index {path.parent} is damaged: {message}",
+            f"the index {folder} is damaged: {message}",
             hint="Run caveat index on the dataset again: the part is made anew.",
         ) from error
 
 
-def _meta(first: int, counts: Counts, dataset: str) -> dict[str, Any]:
-    return {"dataset": dataset, "fingerprint": VERSION, "first": first, **asdict(counts)}
+def _meta(listed: Listed, dataset: str) -> dict[str, Any]:
+    return {"dataset": dataset, "fingerprint": VERSION, **listed.to_wire()}
 
 
 def _counted(batch: Batch, addresses: _Addresses, faults: list[tuple[int, str]]) -> Counts:

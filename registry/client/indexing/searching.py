@@ -110,7 +110,7 @@ class DatasetIndex:
                 f"the index {folder} is not complete: {listing.counts.samples:,} samples so far",
                 hint="Run caveat index on the dataset again: it goes on from there.",
             )
-        parts = [open_part(folder / one.file, one.first, one.counts, listing.digest) for one in listing.parts]
+        parts = [open_part(folder, one, listing.digest) for one in listing.parts]
         return cls(listing, parts)
 
     def faults(self) -> Iterator[tuple[str, str]]:
