@@ -1,71 +1,188 @@
-"""``report.html``: one file for people, with everything in it.
+"""``report.html`` and the pages in ``report/``: what a run did, for people.
 
-It shows what was removed beside the record or the signal that asked for it, what a person should look at,
-and what could not be read. It shows works that may not be shared, so it opens with that, and is not for
-publication.
+The first page has the counts, and of each part — removed, to look at, kept all the same, set aside, went
+with them — the first ``FIRST`` cards. The others follow on pages of their own, ``report/removed-2.html`` and
+so on: ``CARDS`` a page with their pictures up to ``MAX_CARDS`` a part, and from there on names and reasons
+alone, ``LINES`` a page. A part ends at ``MAX_LINES``, and says that the decisions have the rest. So a page is
+small whatever the run removed, and so is the whole.
+
+Nothing is fetched and no script runs: every page opens from the disk. They show works that may not be
+shared, so each opens with that, and none is for publication. Verdicts are read one by one and only those of
+the pages in the making are held.
 """
 
-import base64
 import html
-import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from PIL import Image
-
+from registry.client.cards import card, kind_of, line
+from registry.client.formats.files import remove
 from registry.client.summary import FilterSummary
 from registry.client.verdicts import Verdict
-from registry.errors import PictureError
-from registry.picture import decode_picture
 from registry.preference import Action
-from registry.reasons import place_of, protocol_name
-from registry.statement import Signal, Statement
 
-__all__ = ["MAX_CARDS", "write_report"]
+__all__ = ["CARDS", "FIRST", "LINES", "MAX_CARDS", "MAX_LINES", "write_report"]
 
-MAX_CARDS = 500
-"""Most cards in each part; the decisions have them all."""
+FIRST = 60
+"""Most cards of each part on the first page."""
 
-_PAGE = Template(files(__package__).joinpath("report.html.template").read_text(encoding="utf-8"))
-_THUMBNAIL = 176
-_KINDS = {
-    "url": "its address",
-    "prefix": "a folder address",
-    "host": "a host",
-    "domain": "a domain",
-    "sha256": "the same file",
-    "pdq": "a copy",
-    "phash": "a possible copy",
-    "unknown": "no record (strict mode)",
-    "another": "goes with another",
+CARDS = 55
+"""Cards on a further page."""
+
+MAX_CARDS = FIRST + 8 * CARDS
+"""Most cards of each part; what follows is named."""
+
+LINES = 1_000
+"""Names on a page."""
+
+MAX_LINES = 100_000
+"""Most entries of each part; the decisions have them all."""
+
+_TEMPLATE = Template(files(__package__).joinpath("report.html.template").read_text(encoding="utf-8"))
+_PARTS = {
+    Action.REMOVE: ("removed", "Removed", "Not in the output."),
+    Action.REVIEW: (
+        "to-look-at",
+        "To look at",
+        "Kept, but close to a registered work: look at each, and take it out if it is a copy.",
+    ),
+    Action.KEEP: ("kept", "Kept all the same", "A record or a signal speaks of them."),
+    Action.ERROR: ("set-aside", "Set aside", "Could not be checked or read, so not in the output."),
 }
+_ALONG = (
+    "went-along",
+    "Went with them",
+    "Captions, caches, masks and rows that would have trained the removed works all the same.",
+)
 
 
 def write_report(path: Path, summary: FilterSummary) -> None:
-    """Write the report of a run to ``path``."""
-    by_action = {action: [v for v in summary.notable if v.action is action] for action in Action}
-    parts = [
-        _part("Removed", "Not in the output.", by_action[Action.REMOVE]),
-        _part(
-            "To look at",
-            "Kept, but close to a registered work: look at each, and take it out if it is a copy.",
-            by_action[Action.REVIEW],
-        ),
-        _part("Kept all the same", "A record or a signal speaks of them.", by_action[Action.KEEP]),
-        _part("Set aside", "Could not be checked or read, so not in the output.", by_action[Action.ERROR]),
-        _left_out(summary),
-    ]
-    page = _PAGE.substitute(
-        title=html.escape(f"{summary.source.name} filtered"),
-        source=html.escape(str(summary.source)),
-        target=html.escape(str(summary.target) if summary.target else "nothing: no sample was kept"),
-        facts=_facts(summary),
-        tiles=_tiles(summary),
-        parts="".join(parts),
+    """Write the report of a run to ``path``, and its further pages to the folder ``report`` beside it."""
+    folder = path.with_suffix("")
+    remove(folder)
+    title = f"{summary.source.name} filtered"
+    parts = {action: _Part(*told, folder, path.name, title) for action, told in _PARTS.items()}
+    along = _Part(*_ALONG, folder, path.name, title)
+    for verdict in summary.notable:
+        parts[verdict.action].add(verdict)
+    for file, why in sorted(summary.left_out.items()):
+        along.add_line(f"<tr><td><bdi>{html.escape(file)}</bdi></td><td>{html.escape(why)}</td></tr>\n")
+    body = "".join(part.ended() for part in (*parts.values(), along))
+    target = summary.target or "nothing: no sample was kept"
+    head = (
+        f"<h1>{html.escape(title)}</h1>"
+        f'<p class="soft">{html.escape(str(summary.source))} → {html.escape(str(target))}</p>'
+        f'<ul class="tiles">{_tiles(summary)}</ul><dl>{_facts(summary)}</dl>'
     )
-    path.write_text(page, encoding="utf-8")
+    path.write_text(_page(title, head + body), encoding="utf-8")
+
+
+@dataclass(slots=True)
+class _Part:
+    """A part of the report in the making: what it holds are the page begun, and the first one."""
+
+    name: str
+    title: str
+    note: str
+    folder: Path
+    home: str
+    report: str
+    count: int = 0
+    pages: int = 1
+    first: str = ""
+    page: list[str] = field(default_factory=list)
+    is_of_cards: bool = True
+
+    def add(self, verdict: Verdict) -> None:
+        """Add a verdict: a card, or a name."""
+        if self.count < MAX_CARDS:
+            self._add(card(verdict), FIRST if self.pages == 1 else CARDS)
+        else:
+            self.add_line("" if self.count >= MAX_LINES else line(verdict))
+
+    def add_line(self, text: str) -> None:
+        """Add a row of a table."""
+        if self.count >= MAX_LINES:
+            self.count += 1
+            return
+        if self.is_of_cards:
+            self._turn()
+            self.is_of_cards = False
+        self._add(text, LINES if self.pages > 1 else FIRST)
+
+    def ended(self) -> str:
+        """Write the last page, and return the section of the first one; empty when nothing was added."""
+        if not self.count:
+            return ""
+        self._turn(is_last=True)
+        more = self.count - MAX_LINES
+        rest = (
+            f"<p>… and {more:,} more; the decisions beside this file have them all.</p>" if more > 0 else ""
+        )
+        return self._section(self.first, "".join(self._links()) + rest)
+
+    def _add(self, text: str, most: int) -> None:
+        if len(self.page) >= most:
+            self._turn()
+        self.page.append(text)
+        self.count += 1
+
+    def _turn(self, *, is_last: bool = False) -> None:
+        """End the page begun, if anything is on it."""
+        if not self.page:
+            return
+        cards = f'<ul class="cards">{"".join(self.page)}</ul>'
+        body = cards if self.is_of_cards else f"<table>{''.join(self.page)}</table>"
+        if self.pages == 1:
+            self.first = body
+        else:
+            self.folder.mkdir(exist_ok=True)
+            text = _page(
+                f"{self.title}, page {self.pages}", self._further(body, is_last=is_last), self.report
+            )
+            (self.folder / self._file(self.pages)).write_text(text, encoding="utf-8")
+        self.page = []
+        self.pages += not is_last
+
+    def _further(self, body: str, *, is_last: bool) -> str:
+        before = f"../{self.home}#{self.name}" if self.pages == 2 else self._file(self.pages - 1)
+        turns = [_link(f"../{self.home}", "Summary"), _link(before, "‹ before")]
+        if not is_last:
+            turns.append(_link(self._file(self.pages + 1), "next ›"))
+        around = f"<nav>{''.join(turns)}</nav>"
+        return (
+            f"{around}<h1>{self.title} <small>page {self.pages}</small></h1><p>{self.note}</p>{body}{around}"
+        )
+
+    def _section(self, body: str, more: str) -> str:
+        return (
+            f'<section id="{self.name}"><h2>{self.title} <small>{self.count:,}</small></h2>'
+            f"<p>{self.note}</p>{body}{more}</section>"
+        )
+
+    def _links(self) -> Iterator[str]:
+        if self.pages == 1:
+            return
+        yield '<nav aria-label="more pages">More: '
+        for number in range(2, self.pages + 1):
+            yield _link(f"{self.folder.name}/{self._file(number)}", str(number))
+        yield "</nav>"
+
+    def _file(self, number: int) -> str:
+        return f"{self.name}-{number}.html"
+
+
+def _link(address: str, text: str) -> str:
+    return f'<a href="{address}">{text}</a>'
+
+
+def _page(title: str, body: str, report: str = "") -> str:
+    whole = f"{title} — {report}" if report else title
+    return _TEMPLATE.substitute(title=html.escape(whole), body=body)
 
 
 def _facts(summary: FilterSummary) -> str:
@@ -76,7 +193,7 @@ def _facts(summary: FilterSummary) -> str:
         "Possible copies": "" if summary.rules.review else "not looked for (--no-review)",
         "Conditions met": ", ".join(sorted(summary.rules.met)),
         "Removed by": ", ".join(
-            f"{_kind(cause)}: {count:,}" for cause, count in summary.reasons.most_common()
+            f"{kind_of(cause)}: {count:,}" for cause, count in summary.reasons.most_common()
         ),
         "For": " — ".join(filter(None, (summary.rules.organisation, summary.rules.purpose))),
         "Registry": ", ".join(_registry(url, summary.as_of_seq.get(url)) for url in summary.registries),
@@ -99,112 +216,3 @@ def _tiles(summary: FilterSummary) -> str:
         ("plain", "nobody has spoken", summary.counts["unknown"]),
     ]
     return "".join(f'<li class="{kind}"><b>{count:,}</b> {label}</li>' for kind, label, count in tiles)
-
-
-def _part(title: str, note: str, verdicts: list[Verdict]) -> str:
-    if not verdicts:
-        return ""
-    cards = "".join(_card(verdict) for verdict in verdicts[:MAX_CARDS])
-    more = len(verdicts) - MAX_CARDS
-    rest = f"<p>… and {more:,} more; the decisions beside this file have them all.</p>" if more > 0 else ""
-    return (
-        f"<section><h2>{title} <small>{len(verdicts):,}</small></h2><p>{note}</p>"
-        f'<ul class="cards">{cards}</ul>{rest}</section>'
-    )
-
-
-def _card(verdict: Verdict) -> str:
-    decision = verdict.decision
-    statements = decision.statements if decision is not None else ()
-    name = html.escape(verdict.sample.name)
-    kind = html.escape(_kind(verdict.cause)) if decision is not None else "error"
-    badge = f'<span class="badge">{kind}</span>'
-    return (
-        f'<li class="card {verdict.action}">{_thumbnail(verdict)}<div><h3>{name}</h3>{badge}'
-        f"<p>{html.escape(verdict.reason)}</p></div>{_record(statements)}</li>"
-    )
-
-
-def _kind(cause: str) -> str:
-    """Return what people call a kind of match, or the protocol of a signal."""
-    return _KINDS.get(cause) or protocol_name(cause)
-
-
-def _record(statements: tuple[Statement, ...]) -> str:
-    if not statements:
-        return ""
-    s = statements[0]
-    says = ", ".join(f"{use}: {preference}" for use, preference in s.preferences.items())
-    facts = {"Says": says} | (_lodged(s) if s.signal is None else _told(s.signal)) | {"Terms": s.terms}
-    others = {_name(statement) for statement in statements} - {_name(s)}
-    if others:
-        facts["Besides"] = f"{len(others)} more that say so"
-    rows = "".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items() if v)
-    return f'<dl class="record">{rows}</dl>'
-
-
-def _name(statement: Statement) -> str:
-    """Return what tells a record, or what a carrier said, from others."""
-    signal = statement.signal
-    return statement.record if signal is None else f"{signal.protocol} {signal.carrier} {signal.said}"
-
-
-def _lodged(statement: Statement) -> dict[str, str]:
-    return {
-        "Lodged by": statement.label,
-        "Work": statement.title,
-        "Evidence": f"level {statement.evidence_level}, {statement.state}",
-        "Since": statement.at[:10],
-        "Match": _match(statement),
-        "Contact": statement.contact,
-        "Record": statement.record or "shown to holders of a look-up key",
-    }
-
-
-def _told(signal: Signal) -> dict[str, str]:
-    return {
-        "Protocol": f"{protocol_name(signal.protocol)} {signal.version}",
-        "Where": place_of(signal.carrier),
-        "In its words": signal.said,
-        "Speaker": str(signal.speaker),
-        "Read": str(signal.quality),
-        "SHA-256": signal.raw_sha256,
-    }
-
-
-def _match(statement: Statement) -> str:
-    match = statement.match
-    if match.distance is None:
-        return match.kind
-    of = 64 if match.kind == "phash" else 256
-    form = (match.form or "").replace("_", " + ")
-    return f"{match.kind}, {match.distance} of {of} bits: {form} here, {match.window} as registered"
-
-
-def _left_out(summary: FilterSummary) -> str:
-    items = sorted(summary.left_out.items())
-    if not items:
-        return ""
-    rows = "".join(
-        f"<tr><td>{html.escape(path)}</td><td>{html.escape(why)}</td></tr>" for path, why in items[:MAX_CARDS]
-    )
-    return (
-        f"<section><h2>Went with them <small>{len(items):,}</small></h2>"
-        "<p>Captions, caches, masks and rows that would have trained the removed works all the same.</p>"
-        f"<table>{rows}</table></section>"
-    )
-
-
-def _thumbnail(verdict: Verdict) -> str:
-    place = verdict.sample.picture
-    if place is None or verdict.fingerprint is None:
-        return '<div class="none">no picture</div>'
-    try:
-        image = Image.fromarray(decode_picture(place.read()).rgb)
-    except (OSError, PictureError):
-        return '<div class="none">no picture</div>'
-    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    packed = io.BytesIO()
-    image.save(packed, "JPEG", quality=80)
-    data = base64.b64encode(packed.getvalue()).decode()
-    return f'<img alt="" width="{image.width}" height="{image.height}" src="data:image/jpeg;base64,{data}">'
