@@ -257,6 +257,13 @@ class Index:
         """Say of each of ``keys: uint64[k, 2]``, halves of SHA-256, whether a work has it."""
         return self._files.contains(keys)
 
+    def between(self, first: bytes, last: bytes, of: str) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """Return the keys from ``first`` to ``last``, 16 bytes each, and the places that have them.
+
+        ``of`` is ``rule`` or ``sha256``.
+        """
+        return {"rule": self._rules, "sha256": self._files}[of].between(first, last)
+
     def near_pdq(self, hashes: NDArray[np.uint64], radius: int, limit: int) -> Near:
         """Return the windows within ``radius`` bits of each of ``hashes: uint64[k, 4]``."""
         parts = [part.near_pdq(hashes, radius, limit) for part in self._frozen]

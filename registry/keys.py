@@ -62,7 +62,7 @@ def distinct(keys: _Words) -> tuple[_Words, NDArray[np.int64]]:
     order = np.argsort(keys[:, 0])
     ordered = keys[order]
     is_new = np.ones(len(keys), np.bool_)
-    is_new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    is_new[1:] = (ordered[1:, 0] != ordered[:-1, 0]) | (ordered[1:, 1] != ordered[:-1, 1])
     place = np.empty(len(keys), np.int64)
     place[order] = np.cumsum(is_new) - 1
     return ordered[is_new], place
@@ -112,9 +112,14 @@ class KeyTable:
 
     def range(self, prefix: bytes) -> list[bytes]:
         """Return every key that begins with ``prefix`` (at most 16 bytes), in order, each once."""
-        first, last = key_words([prefix.ljust(KEY_BYTES, b"\x00"), prefix.ljust(KEY_BYTES, b"\xff")])
-        found = self.keys[self._place(first, bisect_left) : self._place(last, bisect_right)]
+        found, _ = self.between(prefix.ljust(KEY_BYTES, b"\x00"), prefix.ljust(KEY_BYTES, b"\xff"))
         return list(dict.fromkeys(key_bytes(found)))
+
+    def between(self, first: bytes, last: bytes) -> tuple[_Words, _Records]:
+        """Return the keys from ``first`` to ``last``, both included, in order, with their records."""
+        low, high = key_words([first, last])
+        found = slice(self._place(low, bisect_left), self._place(high, bisect_right))
+        return self.keys[found], self.records[found]
 
     def _find(self, keys: _Words) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the first place of each key, and how many equal ones stand there."""
@@ -173,6 +178,12 @@ class KeySet:
         for table in self._tables():
             found |= table.contains(keys)
         return found
+
+    def between(self, first: bytes, last: bytes) -> tuple[_Words, _Records]:
+        """Return the keys from ``first`` to ``last``, both included, with their records, in no order."""
+        parts = [table.between(first, last) for table in self._tables()]
+        keys = np.concatenate([np.empty((0, 2), np.uint64), *(keys for keys, _ in parts)])
+        return keys, np.concatenate([np.empty(0, np.int64), *(records for _, records in parts)])
 
     def range(self, prefix: bytes) -> Iterator[bytes]:
         """Yield every key that begins with ``prefix``, in order, each once."""

@@ -16,31 +16,29 @@ from the segments, which hold them already, or else from the database.
 How an item is found by its keys and hashes is :mod:`registry.matching`.
 """
 
-import json
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Row
 
 from registry.calibration import Calibration, radii_of_many
 from registry.canonical import canonical_urls
-from registry.errors import InputError, SegmentError, StaleIndexError, StorageError
+from registry.errors import InputError, SegmentError, StaleIndexError
 from registry.fingerprint import REVIEW_RADIUS, STRICT_RADIUS
 from registry.index import Entries, FrozenIndex, Index, Place
 from registry.index_folder import IndexFolder, MappedIndex, Part
-from registry.matching import MAX_NEAR, SCOPES, Found, Question, find, marked
-from registry.preference import Preference, Scope, State, Use
+from registry.keys import KEY_BYTES, key_bytes
+from registry.matching import MAX_NEAR, Question, find, marked
 from registry.rechecking import Rechecking
-from registry.statement import Match, Statement
-from registry.store import Store, events, imported_works, imports, index_rows, reservations
+from registry.said import Said
+from registry.statement import Statement
+from registry.store import Store, imports, index_rows
 from registry.urlkeys import url_keys
 
 __all__ = ["MAX_NEAR", "Answer", "Lookup", "Question", "warm_up"]
@@ -156,7 +154,7 @@ class Lookup:
         with reading.searched() as index:
             found, incomplete = find(index, questions, review=review)
             reading.require_reached(chain.from_iterable(found))
-        said = _Said.read(self._store, chain.from_iterable(found), seq)
+        said = Said.read(self._store, chain.from_iterable(found), seq)
         statements = [said.about(*one) for one in zip(questions, found, strict=True)]
         return Answer(seq, statements, frozenset(incomplete))
 
@@ -169,6 +167,22 @@ class Lookup:
         head, reading = self._caught_up()
         with reading.searched() as index:
             return head, marked(index, keys, of)
+
+    def under(self, prefix: str, of: str) -> tuple[int, dict[bytes, list[Statement]]]:
+        """Return the head, and what is said under each key that begins with ``prefix``, hexadecimal digits.
+
+        ``of`` is ``rule``, of which a key has 16 bytes, or ``sha256``, of which it has all 32. Keys under
+        which everything was withdrawn are left out. Raises as :meth:`catch_up`.
+        """
+        head, reading = self._caught_up()
+        digits = 2 * KEY_BYTES
+        first, last = (bytes.fromhex(prefix.ljust(digits, end)) for end in "0f")
+        with reading.searched() as index:
+            keys, numbers = index.between(first, last, of)
+            found = list(zip(key_bytes(keys), numbers.tolist(), strict=True))
+            reading.require_reached((number, of) for _, number in found)
+        said = Said.read(self._store, ((number, of) for _, number in found), head)
+        return head, said.under(found, of)
 
     def _caught_up(self) -> tuple[int, _Reading]:
         # The order matters: whatever was answered before this line, the head read after it cannot be older.
@@ -302,87 +316,3 @@ def warm_up() -> None:
     url_keys(["https://example.org/a.jpg"])
     canonical_urls(["https://example.org/a.jpg"])
     radii_of_many(words[:1], places[:1], Calibration(1, 0, words, places.astype(np.uint32)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """What the rows that were found say, as they held at one event."""
-
-    rows: dict[int, Any]
-    versions: dict[str, Row[Any]]
-
-    @classmethod
-    def read(cls, store: Store, found: Iterable[tuple[int, str]], seq: int) -> "_Said":
-        """Read the rows at these places, and the versions of their reservations.
-
-        Nothing that the index found is passed over because it is not there, unless it was erased.
-        """
-        places = {number: Place.of(number) for number, _ in found}
-        if not places:
-            return cls({}, {})
-        by_place = {(place.seq, place.ordinal, place.is_rule): number for number, place in places.items()}
-        works = [place[:2] for place in places.values() if not place.is_rule]
-        rules = [place[:2] for place in places.values() if place.is_rule]
-        with store.read() as connection:
-            single = reservations.works_at(connection, works, seq)
-            ruled = reservations.rules_at(connection, rules, seq)
-            others = set(works) - {(row.from_seq, row.ordinal) for row in single}
-            rows: dict[int, Any] = {
-                by_place[row.from_seq, row.ordinal, is_rule]: row
-                for is_rule, some in (
-                    (False, single),
-                    (False, imported_works.works_at(connection, sorted(others), seq)),
-                    (True, ruled),
-                )
-                for row in some
-            }
-            ids = list(dict.fromkeys(row.reservation_id for row in rows.values()))
-            versions = {row.reservation_id: row for row in reservations.versions_at(connection, ids, seq)}
-            due = {place.seq for number, place in places.items() if number not in rows and place.seq <= seq}
-            due |= {row.from_seq for row in chain(single, ruled) if row.reservation_id not in versions}
-            # Asked last: whatever was erased while the rows were read is known to be by now.
-            if due and (missing := events.standing(connection, due)):
-                raise _damaged(
-                    f"a row that event {min(missing)} brought, or what it belongs to, is not there"
-                )
-        return cls(rows, versions)
-
-    def about(self, question: Question, matches: Found) -> list[Statement]:
-        """Return the statements of the rows that matched and still hold."""
-        said = []
-        for (number, kind), match in sorted(matches.items(), key=lambda found: found[0][0]):
-            row = self.rows.get(number)
-            # The index compares half of a SHA-256; the row has all of it.
-            if row is None or (kind == "sha256" and bytes(row.sha256) != question.sha256):
-                continue
-            version = self.versions.get(row.reservation_id)
-            if version is not None and version.state != State.WITHDRAWN:
-                said.append(_statement(getattr(row, "title", ""), version, match))
-        return said
-
-
-def _damaged(what: str) -> StorageError:
-    return StorageError(what, hint="The database is damaged: caveat log fsck says where.")
-
-
-def _statement(title: str, version: Row[Any], match: Match) -> Statement:
-    try:
-        says = {Use(use): Preference(value) for use, value in json.loads(version.preferences).items()}
-        state = State(version.state)
-    except (ValueError, AttributeError) as error:
-        raise _damaged(f"what reservation {version.reservation_id} says cannot be read: {error}") from error
-    return Statement(
-        preferences=says,
-        match=match,
-        scope=SCOPES.get(match.kind, Scope.WORK),
-        evidence_level=version.evidence_level,
-        state=state,
-        seq=version.from_seq,
-        at=datetime.fromtimestamp(version.at, UTC).isoformat().replace("+00:00", "Z"),
-        record=version.reservation_id,
-        principal=version.principal_id,
-        label=version.label,
-        title=title,
-        terms=version.terms,
-        contact=version.contact,
-    )

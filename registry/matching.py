@@ -37,6 +37,7 @@ __all__ = [
     "MAX_NEAR",
     "MAX_STATEMENTS",
     "OF",
+    "RANGE_DIGITS",
     "SCOPES",
     "TOO_PLAIN",
     "Found",
@@ -63,6 +64,13 @@ SCOPES = {
 
 OF = ("rule", "sha256")
 """What keys can be of: rules and URLs, or files."""
+
+RANGE_DIGITS = 5
+"""Hexadecimal digits of a key by which it is asked for among its neighbours, 20 bits.
+
+Some 5,000 of five thousand million addresses begin alike, and of a registry of a hundred million keys a
+hundred: few enough to send. All ask with as many, so that how many are sent says nothing either.
+"""
 
 Found = dict[tuple[int, str], Match]
 """By number and kind of match: how it was found for one item."""

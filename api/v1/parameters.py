@@ -6,6 +6,7 @@ from pydantic import BaseModel
 from api.operations import Operation, operation
 from api.state import state
 from registry import fingerprint
+from registry.matching import RANGE_DIGITS
 from registry.preference import Mode, Use
 
 __all__ = ["blueprint"]
@@ -28,6 +29,7 @@ class Parameters(BaseModel):
     modes: list[str]
     max_items: int
     max_marks: int
+    range_digits: int
 
 
 @blueprint.get("/parameters")
@@ -47,4 +49,5 @@ def parameters() -> Response:
         modes=list(Mode),
         max_items=state().settings.max_items,
         max_marks=state().settings.max_marks,
+        range_digits=RANGE_DIGITS,
     )

@@ -1,4 +1,4 @@
-"""Whom a command asks: registries over HTTP, or a snapshot on this machine."""
+"""Whom a command asks: registries over HTTP, openly or by ranges of keys, or a snapshot on this machine."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from registry.cli.common import registries, registry_options
+from registry.client.private import PrivateRegistry
 from registry.client.snapshot import DAY, MAX_AGE_DAYS, Snapshot
 from registry.client.verdicts import Registry
 from registry.errors import SettingsError
@@ -26,22 +27,31 @@ max_age_option = click.option(
 
 
 def asking_options(command: Command) -> Command:
-    """Add ``--registry`` and ``--key``, and ``--snapshot`` and ``--max-age`` in their place."""
+    """Add ``--registry``, ``--key``, ``--private``, and ``--snapshot`` and ``--max-age`` in their place."""
     command = max_age_option(command)
     command = click.option(
         "--snapshot",
         type=click.Path(file_okay=False, path_type=Path),
         help="Look up in this snapshot, fetched with caveat snapshot pull; nothing is sent.",
     )(command)
+    command = click.option(
+        "--private",
+        is_flag=True,
+        help="Send the beginnings of keys only, which many addresses and files share; pictures cannot be "
+        "compared so.",
+    )(command)
     return registry_options(command)
 
 
 def asked_of(
-    urls: tuple[str, ...], key: str | None, snapshot: Path | None, max_age: float
+    urls: tuple[str, ...], key: str | None, snapshot: Path | None, max_age: float, *, private: bool = False
 ) -> Sequence[Registry]:
     """Return whom to ask. Raises :class:`SettingsError`, and as :meth:`Snapshot.open` does."""
     if snapshot is None:
-        return registries(urls, key)
+        named = registries(urls, key)
+        return [PrivateRegistry(one) for one in named] if private else named
+    if private:
+        raise SettingsError("--snapshot sends nothing, and --private something", hint="Give one of them.")
     if urls:
         raise SettingsError("--registry and --snapshot name two places to look in", hint="Give one of them.")
     opened = Snapshot.open(snapshot, max_age=max_age)

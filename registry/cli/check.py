@@ -44,6 +44,7 @@ def check(
     use: str,
     registry_urls: tuple[str, ...],
     key: str | None,
+    private: bool,
     snapshot: Path | None,
     max_age: float,
     site_signals: bool,
@@ -59,7 +60,7 @@ def check(
       caveat check my-set/ https://ada.example/works/sunflower.jpg
     """
     samples = _samples(targets)
-    asked = asked_of(registry_urls, key, snapshot, max_age)
+    asked = asked_of(registry_urls, key, snapshot, max_age, private=private)
     for one in asked:
         one.check_parameters()
     rules = Rules(Use(use), Mode.EU_ART4)

@@ -127,6 +127,7 @@ def filter_(
     format_name: str,
     registry_urls: tuple[str, ...],
     key: str | None,
+    private: bool,
     snapshot: Path | None,
     max_age: float,
     site_signals: bool,
@@ -167,7 +168,7 @@ def filter_(
       caveat filter shards clean --shard 3/16            one of 16 jobs; then without it
     """
     rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "", review, frozenset(licences))
-    asked = asked_of(registry_urls, key, snapshot, max_age)
+    asked = asked_of(registry_urls, key, snapshot, max_age, private=private)
     options = Options(engine, workers, share, resume, on_error == "stop", dry_run)
     with progress_bar("checking") as bar, sites_if(site_signals) as sites:
         summary = filter_dataset(

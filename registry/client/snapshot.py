@@ -33,7 +33,7 @@ from registry.snapshot.search import MAYBE, SnapshotIndex
 from registry.statement import Match, Statement
 from registry.urls import canonicalize_url
 
-__all__ = ["DAY", "MAX_AGE_DAYS", "PINNED", "Snapshot", "known_key", "open_signed"]
+__all__ = ["DAY", "MAX_AGE_DAYS", "PINNED", "Snapshot", "known_key", "open_signed", "question_of"]
 
 DAY = 86_400
 MAX_AGE_DAYS = 7
@@ -163,7 +163,7 @@ class Snapshot:
 
         Without ``review`` possible copies, which ask for a second look, are not searched for.
         """
-        parsed = [_question(item) for item in items]
+        parsed = [question_of(item) for item in items]
         questions = [one for one in parsed if isinstance(one, Question)]
         found, incomplete = find(self._index, questions, review=review)
         answers = iter(
@@ -229,7 +229,7 @@ def _require_fresh(folder: Path, manifest: Manifest, max_age: float, now: float)
         )
 
 
-def _question(item: Asked) -> Question | tuple[Status, str]:
+def question_of(item: Asked) -> Question | tuple[Status, str]:
     """Return the question of an item, or why there is none, as the service words it."""
     try:
         url = None if item.url is None else canonicalize_url(item.url)
