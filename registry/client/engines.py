@@ -10,12 +10,13 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
 from registry.client.pictures import Hashers
 from registry.client.sharding import Progress, ShardReport, ShardSpec, process_shard
 from registry.client.verdicts import Judges
-from registry.errors import InputError
+from registry.errors import DatasetError, InputError
 
 __all__ = ["ENGINES", "Engine", "local", "ray"]
 
@@ -47,6 +48,12 @@ def local(
             futures = [pool.submit(process_shard, spec, judges) for spec in specs]
             for future in as_completed(futures):
                 yield future.result()
+        except BrokenProcessPool as error:
+            raise DatasetError(
+                "a process that filtered a shard fell; the shards that were done before stay",
+                hint="It may have run out of memory: give fewer --workers, and run the same command again. "
+                'A script of your own needs if __name__ == "__main__":.',
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -12,20 +12,22 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain, islice
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 
 from registry.client.pictures import PICTURE_SUFFIXES
 from registry.errors import DatasetError, InputError
 from registry.jsontext import strict_json
 
-__all__ = ["KEY", "Entries", "csv_rows", "parse_entries"]
+__all__ = ["KEY", "Entries", "Row", "csv_batches", "csv_rows", "parse_entries"]
 
 KEY = "the key"
 """The column of what an entry is filed under."""
 
 _MAX_FIELD = 1 << 20
+_LINES = 1 << 16
+_MARK = "\ufeff"
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 
@@ -62,31 +64,75 @@ def parse_entries(data: bytes, where: str) -> Entries:
     return _csv_entries(text, where, "\t" if ending == "tsv" else ",")
 
 
-def csv_rows(lines: io.TextIOBase, where: str, delimiter: str = ",") -> Iterator[tuple[list[str], str]]:
-    """Yield each CSV row as its values and its own text, line ends included.
+Row: TypeAlias = tuple[list[str], str]
+"""The values of a CSV row, and its own text, line ends included."""
+
+
+def csv_rows(lines: io.TextIOBase, where: str, delimiter: str = ",") -> Iterator[Row]:
+    """Yield each CSV row.
 
     Raises :class:`DatasetError` for what the csv module does not take, a NUL or a field over 1 MiB among it.
     """
+    return chain.from_iterable(csv_batches(lines, where, delimiter))
+
+
+def csv_batches(lines: io.TextIOBase, where: str, delimiter: str = ",") -> Iterator[list[Row]]:
+    """Yield the CSV rows of some thousand lines together. Raises as :func:`csv_rows`."""
     csv.field_size_limit(_MAX_FIELD)
-    taken: list[str] = []
+    done, mark = 0, ""
+    while batch := list(islice(lines, _LINES)):
+        if not done and batch[0].startswith(_MARK):
+            # Before a quoted name it would hide its quotes from the reader.
+            mark, batch[0] = _MARK, batch[0].removeprefix(_MARK)
+        if _is_plain(batch):
+            rows = [(values.split(delimiter), line) for line in batch if (values := line.rstrip("\r\n"))]
+        else:
+            rows = list(_quoted_rows(batch, lines, (where, done), delimiter))
+        if mark and rows:
+            rows[0] = (rows[0][0], mark + rows[0][1])
+            mark = ""
+        yield rows
+        done += len(batch)
+
+
+def _is_plain(batch: list[str]) -> bool:
+    """Say whether a row is a line, and its fields are what lies between delimiters."""
+    text = "".join(batch)
+    if '"' in text or "\0" in text or "\r" in text.replace("\r\n", "\n"):
+        return False
+    return max(map(len, batch)) <= _MAX_FIELD
+
+
+def _quoted_rows(
+    batch: list[str], lines: Iterable[str], place: tuple[str, int], delimiter: str
+) -> Iterator[Row]:
+    """Yield the rows of ``batch``, and add the lines of ``lines`` to it over which its last one goes on."""
+    where, done = place
+    at = 0
 
     def remembered() -> Iterator[str]:
+        nonlocal at
+        for line in batch:
+            at += 1
+            yield line
         for line in lines:
-            taken.append(line)
-            # A byte order mark before a quoted name would hide its quotes from the reader.
-            yield line.removeprefix("\ufeff")
+            batch.append(line)
+            at += 1
+            yield line
 
+    known, end = len(batch), 0
     reader = csv.reader(remembered(), delimiter=delimiter, strict=True)
-    while True:
-        taken.clear()
+    while at < known:
+        begin = end
         try:
             values = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            raise DatasetError(f"{where}, line {reader.line_num}: {error}") from error
+            raise DatasetError(f"{where}, line {done + reader.line_num}: {error}") from error
+        end = at
         if values:
-            yield values, "".join(taken)
+            yield values, "".join(batch[begin:end])
 
 
 def _csv_entries(text: str, where: str, delimiter: str) -> Entries:

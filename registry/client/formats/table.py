@@ -5,13 +5,13 @@ without which an image column silently becomes a struct) and its row groups. Nee
 """
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import nullcontext
-from itertools import compress, islice
+from contextlib import closing, nullcontext
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 from registry.client.formats.base import Keeping, Rows, Sample
-from registry.client.formats.entries import csv_rows
+from registry.client.formats.entries import Row, csv_batches
 from registry.client.formats.metadata import url_columns
 from registry.client.formats.parquet_entries import pyarrow_modules, rewrite_parquet
 from registry.errors import DatasetError, FormatError
@@ -19,9 +19,6 @@ from registry.errors import DatasetError, FormatError
 __all__ = ["DELIMITERS", "CsvTable", "ParquetTable", "pyarrow_modules"]
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-
-_BATCH = 20_000
-"""Rows of a CSV file that are handed over together."""
 
 
 class CsvTable:
@@ -33,9 +30,8 @@ class CsvTable:
         pyarrow_modules()
         self.path = path
         self.name = path.suffix.lower().removeprefix(".")
-        rows = self._rows()
-        head = next(rows, None)
-        rows.close()
+        with closing(self._rows()) as batches:
+            head = next((batch[0] for batch in batches if batch), None)
         if head is None:
             raise DatasetError(f"{path} is empty")
         names = head[0]
@@ -62,17 +58,20 @@ class CsvTable:
 
     def _batches(self) -> Iterator[tuple[Rows, list[str]]]:
         """Yield the rows under the header, some at a time, with the text of each."""
-        body, first = self._rows(), 0
-        next(body, None)
-        while batch := list(islice(body, _BATCH)):
-            urls = tuple([_cell(values, at) for values, _ in batch] for at in self._columns)
-            yield Rows(first, urls), [raw for _, raw in batch]
-            first += len(batch)
+        first = -1
+        for batch in self._rows():
+            if first < 0 and batch:
+                del batch[0]
+                first = 0
+            if batch:
+                urls = tuple([_cell(values, at) for values, _ in batch] for at in self._columns)
+                yield Rows(first, urls), [raw for _, raw in batch]
+                first += len(batch)
 
-    def _rows(self) -> Generator[tuple[list[str], str], None, None]:
+    def _rows(self) -> Generator[list[Row], None, None]:
         try:
             with self.path.open(encoding="utf-8", newline="") as lines:
-                yield from csv_rows(lines, str(self.path), DELIMITERS[self.path.suffix.lower()])
+                yield from csv_batches(lines, str(self.path), DELIMITERS[self.path.suffix.lower()])
         except UnicodeDecodeError as error:
             raise DatasetError(
                 f"{self.path} is not UTF-8: {error.reason}", hint="Save it as UTF-8."
