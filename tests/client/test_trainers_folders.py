@@ -68,12 +68,15 @@ def test_two_that_would_do_are_both_named_and_either_can_be_had(tmp_path, kit, f
     assert {detect(source, name).name for name in names - {"imagefolder", "img2dataset"}} <= names
 
 
-@pytest.mark.parametrize("name", ["train.toml", "concepts.json"])
-def test_settings_by_themselves_are_refused_with_the_way_out(tmp_path, kit, name):
-    kit.plant(tmp_path, {name: CONCEPTS})
-    with pytest.raises(FormatError, match="settings or a list") as caught:
-        detect(tmp_path / name)
-    assert "Give the folder" in caught.value.hint
+@pytest.mark.parametrize(
+    "cache",
+    ["c/a_0064x0064_wan.safetensors", "a_sd3_te.npz", "variation-0/0.pt", "_latent_cache/a.safetensors"],
+)
+def test_caches_without_any_picture_are_refused_with_what_they_do(tmp_path, kit, cache):
+    kit.plant(tmp_path, {"a.txt": "x", cache: "x"})
+    with pytest.raises(FormatError, match="which trains its picture without it") as caught:
+        detect(tmp_path)
+    assert cache in caught.value.message
 
 
 # Settings in a copy.
@@ -87,7 +90,10 @@ LEFT_OUT = {
     "nothing there": ("image_dir = 'gone'", "which is not in the dataset"),
     "a folder that is emptied": ("image_dir = 'emptied'", "names emptied, of which nothing is left"),
     "a list that is emptied": ("metadata_file = 'l.json'", "names l.json, of which nothing is left"),
-    "caches elsewhere": ("image_dir = 'one'\ncache_directory = '/far'", ""),
+    "a list of pictures that are not here": (
+        "image_dir = 'one'\nmetadata_file = 'far.json'",
+        "names far.json",
+    ),
 }
 
 
@@ -99,6 +105,7 @@ def test_settings_come_along_as_they_are_or_not_at_all(tmp_path, kit, said, why)
         "one/a.png": "a",
         "emptied/b.png": "b",
         "l.json": '{"emptied/b.png": {}}',
+        "far.json": '{"far/c.png": {"tags": "x"}}',
         "deep/x.toml": settings,
     }
     dataset = detect(kit.plant(source, files), "kohya")
@@ -108,7 +115,7 @@ def test_settings_come_along_as_they_are_or_not_at_all(tmp_path, kit, said, why)
     assert ("deep/x.toml" in plan.left_out) == bool(why)
     left = kit.tree(target)
     assert left.get("deep/x.toml", settings.encode()) == settings.encode()
-    assert left.keys() == {"one/a.png", *(() if why else ("deep/x.toml",))}
+    assert left.keys() == {"one/a.png", "far.json", *(() if why else ("deep/x.toml",))}
 
 
 def test_a_toml_that_is_none_is_left_out_by_name(tmp_path, kit):

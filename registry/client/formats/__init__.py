@@ -1,9 +1,9 @@
 """Dataset formats: which one a path holds, and why.
 
 :func:`detect` says what it saw and refuses to guess between two. One file a family: ``folder`` (pictures
-with captions, those of trainers, imagefolder; ``trainers`` tells them apart), ``downloaded`` (img2dataset),
-``table`` (CSV, TSV, parquet of URLs), ``sharded`` (folders of shards and of tables), ``shards`` (one WebDataset
-shard) and ``zipped``.
+with captions, those of trainers, imagefolder; ``trainers`` tells them apart), ``configured`` (settings of
+trainers), ``downloaded`` (img2dataset), ``table`` (CSV, TSV, parquet of URLs), ``sharded`` (folders of shards
+and of tables), ``shards`` (one WebDataset shard) and ``zipped``.
 """
 
 import re
@@ -12,11 +12,12 @@ from pathlib import Path, PurePosixPath
 
 from registry.client.formats.base import Dataset, Format, Keeping, Plan, Rows, Sample, Sharded, Table
 from registry.client.formats.braces import brace_range
+from registry.client.formats.configured import Configured, configured_formats
 from registry.client.formats.folder import walk
 from registry.client.formats.sharded import TableFolder, WebDataset
 from registry.client.formats.shards import TarShard
 from registry.client.formats.table import DELIMITERS, CsvTable, ParquetTable
-from registry.client.formats.trainers import PICTURE_FORMATS, opened_pictures, picture_formats
+from registry.client.formats.trainers import PICTURE_FORMATS, cache_among, opened_pictures, picture_formats
 from registry.client.formats.zipped import ZipPictures
 from registry.client.pictures import PICTURE_SUFFIXES
 from registry.errors import FormatError
@@ -84,6 +85,8 @@ def opened(source: Path, name: str, why: str = "") -> Format | Table | Sharded:
         return TarShard(source.parent, source.name, alone=True)
     if name == "zip":
         return ZipPictures(source, why)
+    if source.is_file():
+        return Configured(source, why)
     return opened_pictures(source, walk(source), name, why)
 
 
@@ -98,10 +101,7 @@ def _file_formats(source: Path) -> dict[str, str]:
     if _PACKED.fullmatch(source.name):
         raise _packed(source)
     if suffix in (".toml", ".json"):
-        raise FormatError(
-            f"{source} is settings or a list, and no dataset by itself",
-            hint="Give the folder that holds the pictures: settings and lists in it are obeyed.",
-        )
+        return configured_formats(source)
     raise FormatError(
         f"{source} is no dataset that is read here",
         hint="Give a folder of pictures or .tar shards, a .zip, or a .csv, .tsv or .parquet with URLs.",
@@ -127,6 +127,8 @@ def _folder_formats(source: Path, wanted: str) -> dict[str, str]:
         if tables := _table_formats(paths):
             return tables
         seen = f"; it holds {shards[0].name}, and shards are not read yet" if shards else ""
+        if cache := cache_among(map(str, paths)):
+            seen = f"; it holds {cache}, which trains its picture without it: empty the folder"
         raise FormatError(f"no pictures below {source}{seen}", hint="Check the path.")
     found = {"webdataset": f"has {tars[0]}"} if tars else {}
     return {**found, **picture_formats(source, [str(path) for path in paths], wanted)}

@@ -47,7 +47,7 @@ class Downloaded:
         self.root = root
         self._folders = numbered_folders(files)
         self._places = {path for folder in self._folders for path in _beside(folder) if path in files}
-        self._pictures = PictureFolder(root, self.name, why, self._places)
+        self._pictures = PictureFolder(root, self.name, why, sorted(files - self._places))
         self.why = self._pictures.why
         self._seen = {path: state_of(root / path) for path in self._places}
 

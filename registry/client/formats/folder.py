@@ -11,7 +11,7 @@ over.
 
 import os
 import stat
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -20,7 +20,7 @@ from registry.client.formats.files import copy_file
 from registry.client.formats.lists import Lists, find_lists
 from registry.client.formats.metadata import METADATA_NAMES, Metadata, MetadataRow, read_metadata
 from registry.client.formats.naming import is_named
-from registry.client.formats.sidefiles import Layout, arrange
+from registry.client.formats.sidefiles import Layout, arrange, is_called_list
 from registry.client.formats.told import Told, find_told
 from registry.client.pictures import PICTURE_SUFFIXES
 from registry.errors import DatasetError
@@ -29,12 +29,19 @@ __all__ = ["PictureFolder", "pictures_below", "walk"]
 
 
 class PictureFolder:
-    """A folder of pictures at ``root``, without the files that are ``apart``; see the module."""
+    """A folder of pictures at ``root``; see the module.
 
-    def __init__(self, root: Path, name: str, why: str, apart: Collection[str] = ()) -> None:
+    ``files`` are those of its files that belong to it, all without it; ``told`` is what settings say of them,
+    which is read from them without it.
+    """
+
+    def __init__(
+        self, root: Path, name: str, why: str, files: Sequence[str] | None = None, told: Told | None = None
+    ) -> None:
         self.root = root
         self.name = name
-        self._apart = frozenset(apart)
+        self._files = walk(root) if files is None else files
+        self._told = find_told(root, self._files) if told is None else told
         self.why = why + _lists_told(self._lists.read)
 
     @cached_property
@@ -47,16 +54,8 @@ class PictureFolder:
         return arrange((path for path in self._files if path not in self._metadata_paths), self._told)
 
     @cached_property
-    def _told(self) -> Told:
-        return find_told(self.root, self._files)
-
-    @cached_property
     def _lists(self) -> Lists:
         return find_lists(self.root, self._arranged, self._told)
-
-    @cached_property
-    def _files(self) -> list[str]:
-        return [path for path in walk(self.root) if path not in self._apart]
 
     @cached_property
     def _captions(self) -> dict[str, list[str]]:
@@ -108,13 +107,18 @@ class PictureFolder:
         left_out = {path: why for path, why in gone.items() if path not in samples}
         left_out |= {path: why for path, why in self.layout.losses(gone).items() if path not in samples}
         left_out |= self._lists_of(gone)
-        there = {path for path in self._files if path not in gone and path not in left_out}
+        left_out |= self._settings_of(self.left(gone, left_out))
         for meta in self.metadata:
             if lost := len(meta.lost(gone)):
                 left_out[meta.path] = f"{lost} of {len(meta.rows)} rows"
-            if lost == len(meta.rows):
-                there.discard(meta.path)
-        return Plan(gone, left_out | self._settings_of(there))
+        return Plan(gone, left_out)
+
+    def left(self, gone: Mapping[str, str], left_out: Mapping[str, str]) -> set[str]:
+        """Return what settings may name and is left: pictures, lists with an entry, texts of other kinds."""
+        pictures = {path for path in self.layout.pictures if path not in gone}
+        lists = {meta.path for meta in self.metadata if len(meta.lost(gone)) < len(meta.rows)}
+        texts = {path for path in self.layout.plain if path not in left_out and not is_called_list(path)}
+        return pictures | lists | texts
 
     def write(self, target: Path, plan: Plan, digests: Mapping[str, bytes]) -> None:
         """Copy everything to ``target`` but what goes."""
@@ -163,12 +167,13 @@ class PictureFolder:
 
     def _settings_of(self, there: set[str]) -> dict[str, str]:
         """Return the settings that mean something else in a copy with the files ``there``."""
-        pictures = there & {*self.layout.pictures, *(meta.path for meta in self.metadata), *self.layout.plain}
         found = dict(self._told.faults)
-        for path in self._told.files - found.keys():
-            if why := self._told.unmet(path, pictures):
-                found[path] = why
-        return found
+        while True:  # Settings may name others, which then do not hold either.
+            whole = self._told.files - found.keys()
+            unmet = {path: why for path in whole if (why := self._told.unmet(path, there | whole))}
+            if not unmet:
+                return found
+            found |= unmet
 
     def _caption_fault(self, picture: str) -> str:
         for path in self._captions.get(picture, ()):

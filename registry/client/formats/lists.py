@@ -31,7 +31,7 @@ from registry.client.formats.metadata import (
 )
 from registry.client.formats.naming import Names
 from registry.client.formats.parquet_entries import ParquetEntries
-from registry.client.formats.sidefiles import LIST_SUFFIXES, Layout
+from registry.client.formats.sidefiles import Layout, is_called_list
 from registry.client.formats.told import Told
 from registry.client.pictures import PICTURE_SUFFIXES
 from registry.errors import DatasetError
@@ -59,12 +59,12 @@ class Lists:
 
 def find_lists(root: Path, layout: Layout, told: Told) -> Lists:
     """Read the lists among the files of ``layout``, below ``root``; ``told`` is what settings say."""
-    paths = [path for path in (*layout.plain, *layout.shared, *layout.strange) if _may_be_list(path)]
+    paths = [path for path in (*layout.plain, *layout.shared, *layout.strange) if is_called_list(path)]
     paths = sorted(set(paths) - told.files)
     if not paths:
         return Lists((), {})
     roots = (root.absolute().as_posix(), root.resolve().as_posix())
-    names = Names(roots, [*layout.pictures, *(path for path in layout.strange if not _may_be_list(path))])
+    names = Names(roots, [*layout.pictures, *(path for path in layout.strange if not is_called_list(path))])
     read, refused = [], {}
     for path in paths:
         # A caption beside its picture is not held to be JSON.
@@ -256,7 +256,3 @@ def _missing(place: str) -> str:
 
 def _is_picture(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
-
-
-def _may_be_list(path: str) -> bool:
-    return PurePosixPath(path).suffix.lower() in LIST_SUFFIXES

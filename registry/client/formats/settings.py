@@ -14,7 +14,7 @@ from typing import Any
 from registry.errors import DatasetError, InputError
 from registry.jsontext import strict_json
 
-__all__ = ["Block", "Settings", "read_settings"]
+__all__ = ["Block", "Settings", "parse_settings", "read_settings", "settings_in"]
 
 _Table = Mapping[str, Any]
 
@@ -49,7 +49,19 @@ def read_settings(data: bytes, path: str) -> Settings | None:
 
     Raises :class:`DatasetError` for a ``.toml`` that is none; what is not JSON is no settings.
     """
-    whole = _toml(data, path) if path.lower().endswith(".toml") else _json(data)
+    return settings_in(parse_settings(data, path))
+
+
+def parse_settings(data: bytes, path: str) -> Any:
+    """Return what a file holds as TOML or JSON, by the ending of ``path``; None for what is no JSON.
+
+    Raises :class:`DatasetError` for a ``.toml`` that is none.
+    """
+    return _toml(data, path) if path.lower().endswith(".toml") else _json(data)
+
+
+def settings_in(whole: Any) -> Settings | None:
+    """Return the settings in what a file holds; None when they are of no trainer that is known here."""
     for found in _kohya(whole), _musubi(whole), _onetrainer(whole), _simpletuner(whole):
         if found is not None:
             return found

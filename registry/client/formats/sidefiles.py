@@ -28,7 +28,7 @@ from registry.client.formats.naming import folded
 from registry.client.formats.told import Told, is_within
 from registry.client.pictures import PICTURE_SUFFIXES
 
-__all__ = ["LIST_SUFFIXES", "Layout", "arrange", "is_default_caption"]
+__all__ = ["LIST_SUFFIXES", "Layout", "arrange", "is_called_list", "is_default_caption"]
 
 LIST_SUFFIXES = frozenset({".json", ".jsonl", ".csv", ".tsv", ".parquet"})
 """How the names of lists end, in any case."""
@@ -87,7 +87,7 @@ class Layout:
     @property
     def loose(self) -> list[str]:
         """The texts that may be a list: all that are of nobody, and those that are called like one."""
-        named = [path for path in self.shared if PurePosixPath(path).suffix.lower() in LIST_SUFFIXES]
+        named = [path for path in self.shared if is_called_list(path)]
         return [*(path for path in self.plain if not is_default_caption(path)), *named]
 
     def pictures_of(self, gone: Mapping[str, str]) -> dict[str, str]:
@@ -229,6 +229,11 @@ def _place(file: PurePosixPath, stems: _Stems, layout: Layout, told: Told) -> No
             layout.plain.append(path)
     else:
         layout.strange.append(path)
+
+
+def is_called_list(path: str) -> bool:
+    """Say whether a file is called like a list."""
+    return PurePosixPath(path).suffix.lower() in LIST_SUFFIXES
 
 
 def is_default_caption(path: str) -> bool:

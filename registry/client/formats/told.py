@@ -16,7 +16,7 @@ from registry.client.formats.settings import Block, Settings, read_settings
 from registry.client.pictures import PICTURE_SUFFIXES
 from registry.errors import DatasetError
 
-__all__ = ["MAX_SETTINGS_BYTES", "Told", "find_told", "is_within", "meaning"]
+__all__ = ["MAX_SETTINGS_BYTES", "Told", "find_told", "is_within", "meaning", "pictured"]
 
 MAX_SETTINGS_BYTES = 16 * 1024 * 1024
 """A larger file is not taken for settings."""
@@ -66,9 +66,9 @@ class Told:
         return ""
 
 
-def find_told(root: Path, files: Sequence[str]) -> Told:
-    """Read the settings among ``files``, which lie below ``root``."""
-    found, faults = {}, {}
+def find_told(root: Path, files: Sequence[str], given: Mapping[str, Settings] | None = None) -> Told:
+    """Read the settings among ``files``, which lie below ``root``; ``given`` are more, by path."""
+    found, faults = dict(given or {}), {}
     for path in _candidates(files):
         try:
             data = read_list_file(root / path, MAX_SETTINGS_BYTES)
@@ -121,13 +121,13 @@ def meaning(
     places = _Places(files, roots)
     meant = {path: [_Meant(places, path, block) for block in one.blocks] for path, one in settings.items()}
     every = [block for blocks in meant.values() for block in blocks]
-    pictured = _pictured(files)
+    folders = pictured(files)
     wrong = {path: why for path, blocks in meant.items() if (why := next(filter(None, _faults(blocks)), ""))}
     return Told(
         by={path: one.trainer for path, one in settings.items()},
         faults={**(faults or {}), **wrong},
         needs={path: frozenset().union(*(one.needs for one in blocks)) for path, blocks in meant.items()},
-        caches=frozenset(folder for one in every for folder in one.caches if folder not in pictured),
+        caches=frozenset(folder for one in every for folder in one.caches if folder not in folders),
         controls=frozenset((of, to) for one in every for of in one.controls for to in one.pictures),
         captions=frozenset((of, end) for one in every for of in one.pictures for end in one.block.captions),
         layered=frozenset(folder for one in every if one.block.layered for folder in one.pictures),
@@ -135,7 +135,7 @@ def meaning(
     )
 
 
-def _pictured(files: Iterable[str]) -> frozenset[str]:
+def pictured(files: Iterable[str]) -> frozenset[str]:
     """Return the folders with pictures in them or below: what lies there is placed by its name alone."""
     paths = (PurePosixPath(file) for file in files if file.lower().endswith(_PICTURES))
     return frozenset(str(folder) for path in paths for folder in path.parents)

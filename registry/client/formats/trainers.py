@@ -9,14 +9,20 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from registry.client.formats.caches import AI_TOOLKIT_CACHES, is_kohya, is_musubi, is_onetrainer
+from registry.client.formats.caches import (
+    AI_TOOLKIT_CACHES,
+    is_kohya,
+    is_musubi,
+    is_of_a_folder,
+    is_onetrainer,
+)
 from registry.client.formats.downloaded import Downloaded, numbered_folders
 from registry.client.formats.folder import PictureFolder
 from registry.client.formats.metadata import METADATA_NAMES
 from registry.client.formats.told import Told, find_told
 from registry.client.pictures import PICTURE_SUFFIXES
 
-__all__ = ["PICTURE_FORMATS", "left_behind", "opened_pictures", "picture_formats"]
+__all__ = ["PICTURE_FORMATS", "cache_among", "left_behind", "opened_pictures", "picture_formats"]
 
 PICTURE_FORMATS = {
     "folder": "a folder of pictures, captions beside them under the same stem",
@@ -61,7 +67,7 @@ def picture_formats(root: Path, files: Sequence[str], wanted: str = "auto") -> d
 
 def opened_pictures(root: Path, files: Sequence[str], name: str, why: str) -> PictureFolder | Downloaded:
     """Return the dataset of the format ``name`` at ``root``."""
-    return Downloaded(root, files, why) if name == "img2dataset" else PictureFolder(root, name, why)
+    return Downloaded(root, files, why) if name == "img2dataset" else PictureFolder(root, name, why, files)
 
 
 def _concept(pictures: Iterable[str]) -> str | None:
@@ -75,6 +81,11 @@ def _told_by(told: Told) -> dict[str, str]:
     for path, trainer in sorted(told.by.items()):
         found.setdefault(trainer, f"has {path}, settings of {trainer}")
     return found
+
+
+def cache_among(files: Iterable[str]) -> str:
+    """Return the first cache that trainers read although its picture is not there; "" without one."""
+    return next((file for file in files if _trainer(PurePosixPath(file)) or is_of_a_folder(file)), "")
 
 
 def left_behind(files: Iterable[str]) -> dict[str, str]:
