@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,10 +21,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from registry import fast
-from registry.calibration import radii_of, shipped_calibration
+from registry.calibration import Calibration, radii_of, shipped_calibration
 from registry.client import DatasetIndex, index_dataset
 from registry.client.indexing import building
-from registry.client.indexing.batch import Batch
+from registry.client.indexing.batch import FORM_CODES, Batch, Form
 from registry.client.indexing.listing import Listing
 from registry.client.indexing.part import open_part, write_part
 from registry.client.indexing.texts import A_BLOCK, Texts
@@ -31,7 +32,7 @@ from registry.client.pictures import hash_files
 from registry.demo.training_set import PICTURES, make_training_set
 from registry.disk import only_writer
 from registry.errors import DatasetError, FormatError, InputError, StorageError
-from registry.fingerprint import pack_windows
+from registry.fingerprint import hash_words, pack_windows
 from registry.index import Entries, Index, RowKeys
 from registry.matching import Question
 from registry.matching import find as find_lodged
@@ -175,6 +176,12 @@ def test_what_cannot_be_read_is_named_and_told_with_every_miss(kit, tmp_path):
     assert names(flat) == ["flat.png"]
 
 
+def test_a_sample_with_nothing_to_find_it_by_is_named(kit, tmp_path):
+    source, _ = as_tar({"a.png": kit.free(1), "b.txt": b"a caption alone"}, tmp_path)
+    [(name, reason)] = index_of(source).faults()
+    assert (name, reason) == ("00000.tar/b", "it has neither a picture that is read nor an address")
+
+
 def test_a_match_of_a_plain_sample_asks_for_a_look(tmp_path):
     """A pale copy is of low quality: the registry reviews it, and so does the index."""
     with Image.open(work("ada/sunflower")) as image:
@@ -183,6 +190,45 @@ def test_a_match_of_a_plain_sample_asks_for_a_look(tmp_path):
     pale.save(tmp_path / "set/pale.png")
     [one] = index_of(tmp_path / "set").find_pictures([work("ada/sunflower")])
     assert (names(one), one.found[0].match.kind, one.found[0].match.certain) == (["pale.png"], "pdq", False)
+
+
+def flipped(value, bits):
+    """A hash so many bits away."""
+    return (int.from_bytes(value, "big") ^ ((1 << bits) - 1) << 9).to_bytes(32, "big")
+
+
+def at_distances(folder, value, distances, form):
+    """An index of samples so far from a hash, all of one form."""
+    batch = Batch(0, len(distances), [str(bits) for bits in distances])
+    batch.pdq, batch.pdq_of = [flipped(value, bits) for bits in distances], list(range(len(distances)))
+    batch.pdq_forms = [FORM_CODES.index(form)] * len(distances)
+    listed = write_part(folder, batch, "d")
+    return DatasetIndex(Listing("a", "folder", "d", (listed,)), [open_part(folder, listed, "d")])
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["good", "plain"])
+def test_how_near_a_sample_is_decides_as_in_a_registry(plain, tmp_path):
+    [hashed] = hash_files([work("ada/sunflower")], registered=True)
+    assert radii_of(hashed.fingerprint, shipped_calibration())["full"] == 47
+    full = hashed.fingerprint.pdq["full"]
+    index = at_distances(tmp_path, full, [0, 31, 32, 47, 48], Form("mirror", plain))
+    [answer] = index.find_pictures([work("ada/sunflower")])
+    got = [(one.sample, one.match.distance, one.match.certain, one.match.form) for one in answer.found]
+    assert got == [
+        ("0", 0, not plain, "mirror"), ("31", 31, not plain, "mirror"),
+        ("32", 32, False, "mirror"), ("47", 47, False, "mirror"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("radius", [0, 12, 47])
+def test_a_window_finds_nothing_beyond_its_own_radius(radius, tmp_path, monkeypatch):
+    [hashed] = hash_files([work("ada/sunflower")], registered=True)
+    full = hashed.fingerprint.pdq["full"]
+    stranger = Calibration(200, 60 - radius, hash_words([flipped(full, 60)]), np.zeros(1, np.uint32))
+    monkeypatch.setattr("registry.client.indexing.searching.shipped_calibration", lambda: stranger)
+    index = at_distances(tmp_path, full, [0, 12, 13, 47], Form("full", False))
+    [answer] = index.find_pictures([work("ada/sunflower")])
+    assert [one.match.distance for one in answer.found] == [n for n in (0, 12, 13, 47) if n <= radius]
 
 
 # -- addresses -----------------------------------------------------------------------------------------
@@ -354,6 +400,12 @@ def test_texts_come_back(texts, data):
     assert packed.read(numbers) == [texts[number] for number in numbers]
 
 
+def test_texts_of_several_blocks_are_read_in_any_order():
+    texts = [f"text {n}" for n in range(2 * A_BLOCK + 9)]
+    wanted = [0, 2 * A_BLOCK + 8, A_BLOCK, A_BLOCK - 1, A_BLOCK + 1]
+    assert Texts.of(texts).read(wanted) == [texts[n] for n in wanted]
+
+
 # -- hashes that a table brings ------------------------------------------------------------------------
 
 
@@ -401,11 +453,12 @@ def test_a_work_is_found_by_the_phash_that_a_table_has_of_it(name, gaps, tmp_pat
         (["0123456789abcdef", "xyz"], [1]),
         (["0123456789abcdef", "0123456789abcde"], [1]),
         (["0123456789abcdef", "0123456789 bcdef"], [1]),
+        (["0123456789abcdef", " " * 16], [1]),
         (["0123456789abcdef", "-5"], [1]),
         (["17", "18446744073709551616"], [1]),
         (["17", "0123456789abcdef"], [0]),
     ],
-    ids=["letters", "short", "blank", "integer-in-hex", "too-large", "integer-before-hex"],
+    ids=["letters", "short", "blank", "blanks", "integer-in-hex", "too-large", "integer-before-hex"],
 )
 def test_a_phash_that_is_none_is_named(values, bad, tmp_path):
     urls = [f"https://a.example/{n}.jpg" for n in range(len(values))]
@@ -444,6 +497,9 @@ def test_what_was_not_compared_is_not_called_absent(kit, tmp_path):
     pictures = index_of(kit.plant(tmp_path / "set", {"a.png": kit.free(1)}))
     flat = tmp_path / "flat.png"
     flat.write_bytes(kit.packed(Image.new("RGB", (99, 99))))
+    table = {"url": ["https://a.example/"], "phash": [phash_of(flat)]}
+    [by_phash] = index_of(table_of(tmp_path, "hashes.csv", table)).find_pictures([flat])
+    assert (by_phash.status, by_phash.count, "too plain" in by_phash.reason) == (Status.NOT_CHECKED, 0, True)
     gone = tmp_path / "gone.png"
     [by_address] = addresses.find_pictures([work("ada/sunflower")])
     assert (by_address.status, "no pictures" in by_address.reason) == (Status.NOT_CHECKED, True)
@@ -565,7 +621,7 @@ DAMAGE = {
     "cut off": lambda folder: os.truncate(folder / "samples-20-10.caveat", 5000),
     "empty": lambda folder: os.truncate(folder / "samples-20-10.caveat", 0),
     "missing": lambda folder: (folder / "samples-20-10.caveat").unlink(),
-    "another part": lambda folder: os.replace(
+    "another part": lambda folder: shutil.copy(
         folder / "samples-10-10.caveat", folder / "samples-20-10.caveat"
     ),
 }
@@ -577,7 +633,7 @@ def test_a_damaged_part_is_refused_and_made_anew(how, rows, tmp_path):
     DAMAGE[how](folder)
     with pytest.raises(DatasetError, match="is damaged"):
         DatasetIndex.open(folder)
-    assert index_dataset(rows, folder).resumed == (10 if how == "another part" else 20)
+    assert index_dataset(rows, folder).resumed == 20
     assert files_of(folder) == whole
 
 
@@ -616,6 +672,16 @@ def test_a_dataset_that_changed_is_not_gone_on_with(rows, tmp_path):
         index_dataset(rows, tmp_path / "whole")
     assert DatasetIndex.open(tmp_path / "whole").find("h1.example").count == 7
     assert index_dataset(rows, tmp_path / "whole", anew=True).resumed == 0
+
+
+def test_the_table_beside_a_shard_belongs_to_the_dataset(kit, tmp_path):
+    folder, _ = as_tar({"a.png": kit.free(1)}, tmp_path)
+    table = table_of(folder, "00000.parquet", {"key": ["a"], "url": ["https://ada.example/a"]})
+    made = index_dataset(folder / "00000.tar", tmp_path / "index", workers=1)
+    assert DatasetIndex.open(made.folder).find("ada.example").found[0].sample == "00000.tar/a.png"
+    os.utime(table, ns=(0, 1))
+    with pytest.raises(DatasetError, match="has changed since"):
+        index_dataset(folder / "00000.tar", made.folder)
 
 
 def test_a_dataset_that_changes_meanwhile_is_not_called_complete(rows, tmp_path):
