@@ -1,0 +1,233 @@
+"""Rows that others hold, in Arrow, in a Dataset, in a stream: which of them stay.
+
+Of rows that have addresses alone, the registries are first asked which keys they know at all, and only rows
+of which they may know something are looked up in full. Rows with pictures are all looked up. A row stays if
+everything in it does; one that could not be checked never stays. Nothing is asked about no row.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from itertools import repeat
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.client.formats import Sample
+from registry.client.marking import mark_urls
+from registry.client.pictures import Hashed, Hashers
+from registry.client.place import Place
+from registry.client.row_pictures import RowPicture, hash_picture, pictures_of
+from registry.client.tally import Tally
+from registry.client.verdicts import Judges, Rules, Verdict, judge, judge_all
+from registry.decision import Decision, decide
+from registry.errors import InputError
+from registry.preference import Action
+
+__all__ = ["Columns", "JudgedRows", "RowJudge", "RowSummary", "judge_urls"]
+
+_STRICTEST = (Action.REMOVE, Action.ERROR, Action.REVIEW, Action.KEEP)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a row that are looked at: addresses, and pictures."""
+
+    urls: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> list[str]:
+        """Every one of them, once."""
+        return list(dict.fromkeys((*self.urls, *self.images)))
+
+
+@dataclass(slots=True, kw_only=True)
+class RowSummary(Tally):
+    """What became of the rows, by the count; ``columns`` are those that were looked at.
+
+    ``notable`` are the verdicts of rows of which something was said or that could not be checked, in their
+    order; it stays empty where these are handed out one by one.
+    """
+
+    rules: Rules
+    registries: tuple[str, ...]
+    columns: Columns = Columns()
+    notable: list[Verdict] = field(default_factory=list)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "use": str(self.rules.use),
+            "mode": str(self.rules.mode),
+            "registries": list(self.registries),
+            "url_columns": list(self.columns.urls),
+            "image_columns": list(self.columns.images),
+            **self.counted(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRows:
+    """What became of some rows: ``kept: bool[n]``, and ``tally`` counts them.
+
+    ``verdicts`` are by place, from 0, of every row that was looked up in full; ``unspoken`` is what follows
+    for all others.
+    """
+
+    kept: NDArray[np.bool_]
+    tally: Tally
+    verdicts: Mapping[int, Verdict]
+    unspoken: Decision
+
+    def reasons(self) -> list[str | None]:
+        """Return a sentence for each row that goes, None for each that stays."""
+        return [None if kept else self._reason(place) for place, kept in enumerate(self.kept.tolist())]
+
+    @property
+    def notable(self) -> list[Verdict]:
+        """The verdicts on rows of which something was said, or that could not be checked."""
+        return [one for _, one in sorted(self.verdicts.items()) if one.is_notable]
+
+    def _reason(self, place: int) -> str:
+        verdict = self.verdicts.get(place)
+        return self.unspoken.reason if verdict is None else verdict.reason
+
+
+def judge_urls(columns: Sequence[Sequence[str | None]], judges: Judges, first: int = 0) -> JudgedRows:
+    """Judge rows by the addresses in ``columns``, in which None stands for none; ``first`` is their number.
+
+    Raises :class:`InputError` without a registry, :class:`registry.errors.RegistryError` when one cannot be
+    asked or is too old to say which keys it knows.
+    """
+    _require_registries(judges)
+    rules, count = judges.rules, len(columns[0])
+    unspoken, tally = decide((), rules.use, rules.mode), Tally()
+    kept = np.full(count, unspoken.action.stays)
+    verdicts: dict[int, Verdict] = {}
+    if count:
+        asked, as_of_seq = _spoken_of(columns, judges)
+        verdicts = dict(zip(asked, _judged_urls(columns, asked, judges, first), strict=True))
+        tally.add_unknown(count - len(asked), unspoken.action, as_of_seq)
+    for place, verdict in verdicts.items():
+        kept[place] = verdict.action.stays
+        tally.add(verdict)
+    return JudgedRows(kept, tally, verdicts, unspoken)
+
+
+def _spoken_of(columns: Sequence[Sequence[str | None]], judges: Judges) -> tuple[list[int], dict[str, int]]:
+    """Return the places of the rows that are to be looked up, and as of when the others are unspoken of."""
+    places = [place for column in columns for place, url in enumerate(column) if url]
+    marking = mark_urls([url for column in columns for url in column if url], judges.registries)
+    # A row without an address, and an address that is none, are told of by name.
+    asked = np.bincount(np.array(places, np.int64), minlength=len(columns[0])) == 0
+    asked[np.array(places, np.int64)[marking.marked]] = True
+    asked[[places[number] for number in marking.errors]] = True
+    return np.flatnonzero(asked).tolist(), dict(marking.as_of_seq)
+
+
+def _judged_urls(
+    columns: Sequence[Sequence[str | None]], places: Sequence[int], judges: Judges, first: int
+) -> Iterator[Verdict]:
+    rows = ((place, tuple(url for column in columns if (url := column[place]))) for place in places)
+    samples = (Sample(str(first + at), urls=urls, fault="" if urls else _NO_URL) for at, urls in rows)
+    with Hashers(1) as hashers:
+        for some in judge_all(samples, judges, hashers):
+            yield from some
+
+
+_NO_URL = "the row has no URL"
+_NOTHING = "the row has neither a picture nor a URL"
+
+
+class RowJudge:
+    """Judges rows column by column; ``workers`` processes hash their pictures, ended with the block.
+
+    With one worker it is done here.
+    """
+
+    def __init__(self, judges: Judges, workers: int = 1) -> None:
+        _require_registries(judges)
+        self._judges, self._workers = judges, workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "RowJudge":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def judge(self, values: Mapping[str, Sequence[Any]], columns: Columns, first: int) -> JudgedRows:
+        """Judge rows by what stands in ``columns``; ``first`` is the number of the first of them.
+
+        Raises as :func:`judge_urls`.
+        """
+        urls = [[_text(value) for value in values[name]] for name in columns.urls]
+        if not columns.images:
+            return judge_urls(urls, self._judges, first)
+        rules = self._judges.rules
+        pictures = [_in_row(values, columns.images, place, first) for place in range(_length(values))]
+        verdicts = self._verdicts(urls, pictures, first)
+        tally = Tally()
+        for verdict in verdicts:
+            tally.add(verdict)
+        kept = np.array([one.action.stays for one in verdicts], np.bool_)
+        return JudgedRows(kept, tally, dict(enumerate(verdicts)), decide((), rules.use, rules.mode))
+
+    def _verdicts(
+        self, urls: Sequence[Sequence[str | None]], pictures: Sequence[Sequence[RowPicture]], first: int
+    ) -> list[Verdict]:
+        samples = []
+        for place, own in enumerate(pictures):
+            known = tuple(url for column in urls if (url := column[place]))
+            samples += _samples(str(first + place), known, own)
+        hashed = self._hashed([one for own in pictures for one in own])
+        by_key: dict[str, list[Verdict]] = defaultdict(list)
+        for verdict in judge(samples, hashed, self._judges):
+            by_key[verdict.sample.key].append(verdict)
+        return [_strictest(by_key[str(first + place)]) for place in range(len(pictures))]
+
+    def _hashed(self, pictures: Sequence[RowPicture]) -> Iterable[Hashed]:
+        if self._workers == 1:
+            return map(hash_picture, pictures)
+        if self._pool is None:
+            # Spawned, because forking a process with threads is unsafe and not to be had everywhere.
+            self._pool = ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
+        return self._pool.map(hash_picture, pictures, chunksize=4)
+
+
+def _samples(key: str, urls: tuple[str, ...], pictures: Sequence[RowPicture]) -> list[Sample]:
+    """Return a sample for each picture of a row, the first with its addresses; one at least."""
+    fault = "" if urls or pictures else _NOTHING
+    places: list[Place | None] = [one.place for one in pictures] or [None]
+    given = [urls, *repeat((), len(places) - 1)]
+    return [Sample(key, urls=u, fault=fault, place=place) for u, place in zip(given, places, strict=True)]
+
+
+def _strictest(verdicts: Sequence[Verdict]) -> Verdict:
+    return min(verdicts, key=lambda one: _STRICTEST.index(one.action))
+
+
+def _in_row(values: Mapping[str, Sequence[Any]], names: Sequence[str], place: int, first: int) -> Any:
+    return [
+        picture
+        for name in names
+        for picture in pictures_of(values[name][place], f"{name} of row {first + place}")
+    ]
+
+
+def _length(values: Mapping[str, Sequence[Any]]) -> int:
+    return len(next(iter(values.values())))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _require_registries(judges: Judges) -> None:
+    if not judges.registries:
+        raise InputError("no registry to ask", hint="Give one at least: RegistryClient(url).")
