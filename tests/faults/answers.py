@@ -16,13 +16,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from api import create_app
+from api.settings import settings_from
 from registry.cli import main as caveat
 from registry.cli.common import FOUND, INCOMPLETE, USAGE
 from tests.faults.ledger import Entry, Ledger
 from tests.faults.outcome import Outcome
 from tests.faults.places import lodge
 from tests.faults.service import Place
-from tests.faults.victim import TASKS
 
 __all__ = ["filtered", "lying_registry", "serving"]
 
@@ -39,7 +40,7 @@ def lying_registry(folder: Path) -> Outcome:
     table = folder / "table.csv"
     table.write_text("url,caption\n" + "".join(f"{url},x\n" for url in sorted(reserved | free)))
     with serving(place) as registry:
-        for name in ("the truth", *_LIES):
+        for name in ("the truth", *_LIES, *_MARK_LIES):
             registry.lie = name
             kept = filtered(table, folder / f"{name}.csv", registry.url)
             code = _caveat("check", min(reserved), min(free), "--registry", registry.url)
@@ -49,7 +50,7 @@ def lying_registry(folder: Path) -> Outcome:
             if name in ("the truth", "reordered"):
                 if kept != free or code != FOUND:
                     outcome.broken(f"{name}: {len(kept)} of {len(free)} kept, check ended with {code}")
-            elif kept or code not in (INCOMPLETE, USAGE):
+            elif kept or (name in _LIES and code not in (INCOMPLETE, USAGE)):
                 outcome.broken(f"{name}: {len(kept)} rows kept, check ended with {code}")
     outcome.acknowledged = len(reserved)
     return outcome
@@ -89,6 +90,21 @@ _LIES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+_Marks = tuple[bytes, dict[str, str]]
+_SEQ = "Caveat-As-Of-Seq"
+
+_MARK_LIES: dict[str, Callable[[bytes, str], _Marks]] = {
+    "marks: none": lambda data, seq: (b"", {_SEQ: seq}),
+    "marks: one byte too few": lambda data, seq: (data[:-1], {_SEQ: seq}),
+    "marks: one byte too many": lambda data, seq: (data + b"\0", {_SEQ: seq}),
+    "marks: without seq": lambda data, seq: (data, {}),
+    "marks: of no event": lambda data, seq: (data, {_SEQ: "-1"}),
+    "marks: bits behind the last": lambda data, seq: (data[:-1] + bytes([data[-1] | 1]), {_SEQ: seq}),
+    "marks: a page in their place": lambda data, seq: (b"<html>busy</html>", {"Content-Type": "text/html"}),
+    "marks: cut on their way": lambda data, seq: (data[:-1], {_SEQ: seq, "Content-Length": str(len(data))}),
+}
+
+
 @dataclass
 class _Registry:
     """The one that lies: which lie, how often it was told, and how many answers it still gives."""
@@ -97,32 +113,45 @@ class _Registry:
     lie: str = "the truth"
     told: int = 0
     answers: int = 10**9
+    marks: int | None = 1000
+    """Keys that it takes at once; None for one that has no marks."""
 
 
 @contextmanager
 def serving(place: Place) -> Iterator[_Registry]:
     """Stand before a real registry while the block lasts."""
-    registry, close = _Registry(), list[Callable[[], None]]()
-    ask = TASKS["look up"](place, close)
+    registry = _Registry()
+    app = create_app(settings_from({k: v for k, v in place.environment.items() if k[:7] == "CAVEAT_"}))
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.0"
 
         def do_GET(self) -> None:
-            self._answer(b'{"fingerprint_versions": [1], "max_items": 1000}', 200)
+            told = {"fingerprint_versions": [1], "max_items": 1000, "max_marks": registry.marks}
+            self._answer(json.dumps({name: value for name, value in told.items() if value}).encode(), {})
 
         def do_POST(self) -> None:
             registry.answers -= 1
             if registry.answers < 0:
                 return
-            status, data = ask(self.rfile.read(int(self.headers["Content-Length"])))
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            kind = self.headers["Content-Type"]
+            reply = app.test_client().post(self.path, data=body, headers=place.headers, content_type=kind)
+            data = reply.get_data()
+            if self.path.startswith("/api/v1/marks"):
+                lie = _MARK_LIES.get(registry.lie, lambda data, seq: (data, {_SEQ: seq}))
+                registry.told += registry.lie in _MARK_LIES
+                self._answer(*lie(data, reply.headers.get(_SEQ, "")), reply.content_type, reply.status_code)
+                return
             registry.told += registry.lie in _LIES
-            self._answer(_LIES.get(registry.lie, bytes)(data), status)
+            self._answer(_LIES.get(registry.lie, bytes)(data), {}, reply.content_type, reply.status_code)
 
-        def _answer(self, data: bytes, status: int) -> None:
+        def _answer(
+            self, data: bytes, more: dict[str, str], kind: str = "application/json", status: int = 200
+        ) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
+            for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **more}.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(data[: len(data) // 2] if registry.lie == "cut on its way" else data)
 
@@ -136,8 +165,7 @@ def serving(place: Place) -> Iterator[_Registry]:
             yield registry
         finally:
             server.shutdown()
-            for one in close:
-                one()
+            app.extensions["caveat"].store.close()
 
 
 def filtered(table: Path, output: Path, registry: str) -> set[str]:

@@ -112,7 +112,7 @@ FAULTS = (
     Fault("6", "a bit of PostgreSQL's files", lambda r: heap.flip_heap(r.postgres(), r.cluster(), 16)),
     Fault("10", "rows changed behind the registry", lambda r: tampering.tamper(r.folder())),
     Fault("11", "an older backup is put back", lambda r: backups.older_backup(r.folder(), 2)),
-    Fault("8 9", "each call of a filter run", lambda r: filters.strike_filter(r.folder(), most=6)),
+    Fault("8 9", "each call of a filter run", lambda r: filters.strike_filter(r.folder(), most=5)),
     Fault("7 8 9", "the registry falls silent in a filter run", lambda r: filters.registry_away(r.folder())),
     Fault("13", "a body broken on its way", lambda r: bodies.broken_bodies(r.sqlite(), 160)),
     Fault("13", "each call of an import", lambda r: importing.strike_import(r.folder(), most=4)),
