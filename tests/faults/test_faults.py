@@ -1,6 +1,7 @@
 """The short form of the fault suite (``make faults``): the same code, fewer faults, seconds."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
