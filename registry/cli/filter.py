@@ -1,15 +1,13 @@
 """``caveat filter`` and ``caveat formats``."""
 
-import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
-from rich.table import Table
 
 from registry.cli.asking import asked_of, asking_options
 from registry.cli.common import (
@@ -17,22 +15,22 @@ from registry.cli.common import (
     INCOMPLETE,
     NOTHING,
     Bar,
-    console,
     counted,
-    emit_json,
     progress_bar,
     use_option,
     workers_option,
 )
 from registry.cli.sites import site_signals_option, sites_if
-from registry.client import FilterSummary, Options, Progress, Rules, Verdict, filter_dataset
+from registry.cli.telling import OUTPUTS, declined, tell
+from registry.client import FilterSummary, Options, Progress, Rules, filter_dataset
 from registry.client.engines import ENGINES
-from registry.client.formats import FORMATS, Dataset, brace_range
-from registry.preference import Action, Mode, Use
+from registry.client.formats import FORMATS, Dataset
+from registry.preference import Mode, Use
 
-__all__ = ["filter_", "formats", "print_summary"]
+__all__ = ["filter_", "formats"]
 
-_SHOWN = 40
+_SRC = click.Path(exists=True, path_type=Path)
+_DST = click.Path(path_type=Path)
 
 
 class ShareType(click.ParamType[tuple[int, int]]):
@@ -51,8 +49,8 @@ class ShareType(click.ParamType[tuple[int, int]]):
 
 
 @click.command("filter")
-@click.argument("src", type=click.Path(exists=True, path_type=Path))
-@click.argument("dst", type=click.Path(path_type=Path))
+@click.argument("src", type=_SRC, required=False, metavar="SRC")
+@click.argument("dst", type=_DST, required=False, metavar="DST")
 @use_option
 @click.option(
     "--mode",
@@ -116,12 +114,12 @@ class ShareType(click.ParamType[tuple[int, int]]):
 @click.option(
     "--report", type=click.Choice(["html"]), default="html", show_default=True, help="Kind of report."
 )
-@click.option("--output", type=click.Choice(["human", "json", "ndjson"]), default="human", show_default=True)
+@click.option("--output", type=click.Choice(OUTPUTS), default="human", show_default=True)
 @click.pass_context
 def filter_(
     ctx: click.Context,
-    src: Path,
-    dst: Path,
+    src: Path | None,
+    dst: Path | None,
     use: str,
     mode: str,
     format_name: str,
@@ -166,7 +164,9 @@ def filter_(
       caveat filter my-set my-set-clean --dry-run        what would go?
       caveat filter shards clean --workers 8             Ctrl-C, and again: it goes on
       caveat filter shards clean --shard 3/16            one of 16 jobs; then without it
+      caveat filter                                      asks for both, on a terminal
     """
+    src, dst = _places(ctx, src, dst)
     rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "", review, frozenset(licences))
     asked = asked_of(registry_urls, key, snapshot, max_age, private=private)
     options = Options(engine, workers, share, resume, on_error == "stop", dry_run)
@@ -191,64 +191,35 @@ def formats() -> None:
         click.echo(f"{name:12} {what}")
 
 
+def _places(ctx: click.Context, src: Path | None, dst: Path | None) -> tuple[Path, Path]:
+    """Return where to read and where to write; a call without either is asked for both, on a terminal."""
+    if src is None and sys.stdin.isatty():
+        click.echo(
+            "Which dataset is to be filtered? It stays as it is; the copy goes to another place.", err=True
+        )
+        asked: Path = click.prompt("Folder or file", type=_SRC, err=True)
+        return asked, click.prompt("Where to write", type=_DST, err=True, default=_beside(asked))
+    if src is None or dst is None:
+        missing = next(one for one in ctx.command.params if one.name == ("src" if src is None else "dst"))
+        raise click.MissingParameter(ctx=ctx, param=missing)
+    return src, dst
+
+
+def _beside(src: Path) -> Path:
+    """Return a name for the copy beside its source that is not taken."""
+    whole = src.absolute()
+    names = (f"{whole.stem}-clean{number or ''}{whole.suffix}" for number in count())
+    return next(there for name in names if not (there := whole.with_name(name)).exists())
+
+
 def _tell(summary: FilterSummary, output: str, *, dry_run: bool) -> int:
-    """Tell what a run did, to people or to machines, and return the exit code."""
-    if output == "human":
-        print_summary(summary, dry_run=dry_run)
-    else:
-        _emit(summary, output)
+    """Tell what a run did, and return the exit code."""
+    tell(summary, output, dry_run=dry_run)
     if summary.shared:
         return INCOMPLETE if summary.errors else CLEAN
-    if not summary.kept or _declined(summary, dry_run=dry_run):
+    if not summary.kept or declined(summary, dry_run=dry_run):
         return NOTHING
     return INCOMPLETE if summary.errors else CLEAN
-
-
-def print_summary(summary: FilterSummary, *, dry_run: bool = False) -> None:
-    """Tell people what a run did."""
-    out = console()
-    if summary.notable:
-        out.print(_table(summary.notable[:_SHOWN]))
-    if len(summary.notable) > _SHOWN:
-        out.print(f"… and {len(summary.notable) - _SHOWN:,} more, in the report")
-    gone = len(summary.left_out)
-    theirs = f" with {counted(gone, 'file')} of theirs" if gone else ""
-    if summary.reasons:
-        causes = ", ".join(f"{cause} {count:,}" for cause, count in summary.reasons.most_common())
-        out.print(f"removed by  {escape(causes)}")
-    out.print(
-        f"[bold]{summary.kept:,} kept[/], {summary.counts[Action.REMOVE]:,} removed{theirs}, "
-        f"{summary.counts[Action.REVIEW]:,} to look at, {summary.errors:,} set aside; "
-        f"of {summary.counts['unknown']:,} nobody has said anything."
-    )
-    if summary.resumed:
-        out.print(f"{counted(summary.resumed, 'shard')} of these an earlier run had done.")
-    if dry_run:
-        out.print("A dry run: nothing was written.")
-    elif summary.shared:
-        left = f"{counted(summary.waiting, 'shard')} still to be done" if summary.waiting else "all are done"
-        out.print(f"A share of the shards; {left}. Then run the same command without --shard.")
-    elif _declined(summary, dry_run=dry_run):
-        out.print("Nothing was written, as you said.")
-    elif summary.target is None:
-        out.print("Nothing would be left, so no output was written.")
-    else:
-        out.print(f"output  {escape(str(summary.target))}", soft_wrap=True)
-        if summary.shards and summary.source.is_dir() and summary.format == "webdataset":
-            out.print(f"shards  {escape(brace_range(summary.shards))}", soft_wrap=True)
-    if summary.account is not None:
-        out.print(f"report  {escape(str(summary.account / 'report.html'))}", soft_wrap=True)
-
-
-def _table(verdicts: Sequence[Verdict]) -> Table:
-    styles = {Action.REMOVE: "red", Action.REVIEW: "yellow", Action.ERROR: "magenta", Action.KEEP: "green"}
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in ("what", "sample", "why"):
-        table.add_column(head, overflow="fold")
-    for verdict in verdicts:
-        style = styles[verdict.action]
-        table.add_row(f"[{style}]{verdict.action}[/]", escape(verdict.sample.name), escape(verdict.reason))
-    return table
 
 
 def _progress(bar: Bar, *, yes: bool) -> Progress:
@@ -261,11 +232,6 @@ def _progress(bar: Bar, *, yes: bool) -> Progress:
         bar.lose(gone)
 
     return Progress(begin, bar.advance, done, _asking(bar, yes=yes))
-
-
-def _declined(summary: FilterSummary, *, dry_run: bool) -> bool:
-    """Say whether the answer before writing was no: then there is not even an account."""
-    return summary.account is None and not dry_run
 
 
 def _asking(bar: Bar, *, yes: bool) -> Callable[[FilterSummary], bool]:
@@ -282,13 +248,3 @@ def _asking(bar: Bar, *, yes: bool) -> Callable[[FilterSummary], bool]:
         return click.confirm("Go on?", err=True)
 
     return confirm
-
-
-def _emit(summary: FilterSummary, output: str) -> None:
-    wires = [verdict.to_wire() for verdict in summary.notable]
-    if output == "json":
-        emit_json({**summary.to_wire(), "notable": wires})
-        return
-    for wire in wires:
-        click.echo(json.dumps(wire, ensure_ascii=False))
-    click.echo(json.dumps(summary.to_wire(), ensure_ascii=False))
