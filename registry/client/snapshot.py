@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.client.http import Asked, Known, Marks
+from registry.client.http import MARKS, Asked, Known, Marks
 from registry.decision import decide, effective
 from registry.errors import InputError, ProofError, SnapshotError, StaleSnapshotError
 from registry.fingerprint import VERSION
@@ -156,7 +156,7 @@ class Snapshot:
                 f"a snapshot of fingerprint version {version}; this client makes version {VERSION}",
                 hint="Update the client: pip install --upgrade caveat-registry.",
             )
-        return {"fingerprint_versions": [version]}
+        return {"fingerprint_versions": [version], "max_marks": MARKS}
 
     def lookup(self, items: Sequence[Asked], use: Use, *, review: bool = True) -> list[Known]:
         """Look up ``items``; one answer an item, in their order.
