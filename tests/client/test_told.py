@@ -217,6 +217,32 @@ def test_settings_are_found_beside_pictures_but_not_under_a_name_of_theirs(tmp_p
     assert found.faults.keys() == {"bad.toml"}
 
 
+YAML = {
+    "datasets: [{{folder_path: '{}'}}]": True,
+    "folder_path: {}/one # mine": True,
+    'folder_path: "{}\\\\one"': True,
+    "FOLDER: {}": True,
+    "folder_path: {}-2/one": False,
+    "folder_path: {}tings": False,
+    "folder_path: one": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize("form", YAML)
+@pytest.mark.parametrize("name", ["x.yaml", "x.YML"])
+def test_yaml_that_names_the_source_stays_behind(tmp_path, kit, name, form):
+    root = kit.plant(tmp_path / "set", {"one/a.png": "x", name: form.format(tmp_path / "set")})
+    faults = find_told(root, ["one/a.png", name]).faults
+    assert faults.keys() == ({name} if YAML[form] else set())
+    assert all(fault.endswith("which is the source") for fault in faults.values())
+
+
+def test_a_caption_in_yaml_is_a_caption(tmp_path, kit):
+    root = kit.plant(tmp_path / "set", {"a.png": "x", "a.yaml": f"from: {tmp_path}/set"})
+    assert find_told(root, ["a.png", "a.yaml"]).files == frozenset()
+
+
 def test_settings_that_are_too_large_are_left_out_by_name(tmp_path, kit, monkeypatch):
     monkeypatch.setattr("registry.client.formats.told.MAX_SETTINGS_BYTES", 10)
     kit.plant(tmp_path, {"x.toml": "# a comment of more than ten bytes"})

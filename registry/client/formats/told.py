@@ -3,9 +3,11 @@
 A name in them is relative to the settings or to the folder, or absolute; trainers themselves take it from
 where they were started, which nobody can know here. What is found is used, wherever it was found. The
 settings come along only if every name in them means the same within the copy: a name that leads out of the
-folder, or back to the source, would train what was not filtered.
+folder, or back to the source, would train what was not filtered. YAML is not taken apart: it stays behind
+when the source is named in it.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -21,6 +23,7 @@ __all__ = ["MAX_SETTINGS_BYTES", "Told", "find_told", "is_within", "meaning", "p
 MAX_SETTINGS_BYTES = 16 * 1024 * 1024
 """A larger file is not taken for settings."""
 
+_YAML = (".yaml", ".yml")
 _PICTURES = tuple(PICTURE_SUFFIXES)
 _MARKS = (
     b"image_dir",
@@ -68,29 +71,40 @@ class Told:
 
 def find_told(root: Path, files: Sequence[str], given: Mapping[str, Settings] | None = None) -> Told:
     """Read the settings among ``files``, which lie below ``root``; ``given`` are more, by path."""
+    roots = (root.absolute().as_posix(), root.resolve().as_posix())
     found, faults = dict(given or {}), {}
     for path in _candidates(files):
         try:
             data = read_list_file(root / path, MAX_SETTINGS_BYTES)
-            settings = read_settings(data, path) if _is_toml(path) or _is_marked(data) else None
+            if path.lower().endswith(_YAML):
+                _refuse_source(data, roots, path)
+            elif _is_toml(path) or _is_marked(data):
+                settings = read_settings(data, path)
+                found |= {} if settings is None else {path: settings}
         except DatasetError as error:
-            # What a list of the same ending cannot say, the reader of lists says.
-            if _is_toml(path):
+            # What JSON cannot be read, the reader of lists says.
+            if not path.lower().endswith(".json"):
                 faults[path] = error.message
-            continue
-        if settings is not None:
-            found[path] = settings
-    return meaning(found, files, (root.absolute().as_posix(), root.resolve().as_posix()), faults)
+    return meaning(found, files, roots, faults)
+
+
+def _refuse_source(data: bytes, roots: Iterable[str], path: str) -> None:
+    """Raise :class:`DatasetError` for a text with the absolute path of the dataset in it."""
+    text = folded(data.decode("utf-8", "replace"))
+    for root in filter(None, (folded(one).rstrip("/") for one in roots)):
+        if re.search(rf"{re.escape(root)}(?![\w.-])", text):
+            raise DatasetError(f"{path} names {root}, which is the source")
 
 
 def _candidates(files: Iterable[str]) -> list[str]:
-    """Return what may be settings: TOML, and JSON that is not called like a picture beside it."""
+    """Return what may be settings: TOML, and JSON and YAML that is not called like a picture beside it."""
     paths = [PurePosixPath(path) for path in files]
     stems = {path.with_suffix("") for path in paths if path.suffix.lower() in PICTURE_SUFFIXES}
     return [
         str(path)
         for path in paths
-        if _is_toml(str(path)) or (path.suffix.lower() == ".json" and path.with_suffix("") not in stems)
+        if _is_toml(str(path))
+        or (path.suffix.lower() in (".json", *_YAML) and path.with_suffix("") not in stems)
     ]
 
 
