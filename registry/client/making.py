@@ -6,7 +6,7 @@ of each shard that is done. Whoever runs with the same settings goes on from the
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,18 +60,27 @@ class Making:
         """
         if not resume:
             self.drop()
-        path = self.account / _SETTINGS
+        path, reports = self.account / _SETTINGS, self.account / "shards"
         if path.exists():
             self._require_same(path, settings)
+        elif reports.exists():
+            # It was about to appear, and nobody knows any more with which settings.
+            self.drop()
         for folder in (self.output, self.account):
             folder.mkdir(parents=True, exist_ok=True)
         write_synced(path, json.dumps(settings, ensure_ascii=False, indent=1).encode() + b"\n")
         done = {}
         for name in dataset.shards():
             report = load_report(self.account, name)
-            if report is not None and report.state == [list(one) for one in dataset.state(name)]:
+            unchanged = report is not None and report.state == [list(one) for one in dataset.state(name)]
+            if report is not None and unchanged and self._has_decisions(name):
                 done[name] = report
         return done
+
+    def _has_decisions(self, shard: str) -> bool:
+        """Say whether the decisions on a shard stand by themselves, as they do until the end."""
+        stem = self.account / "decisions" / shard
+        return any(stem.with_name(f"{stem.name}{ending}").exists() for ending in (".jsonl", ".parquet"))
 
     def drop(self) -> None:
         """Delete what an earlier run has left."""
@@ -90,13 +99,14 @@ class Making:
             notes.add(self.account / "shards" / f"{report.shard}{NOTES}")
         return notes
 
-    def end(self, reports: Iterable[ShardReport], rest: ShardReport, notes: Notes) -> None:
+    def end(self, reports: Sequence[ShardReport], rest: ShardReport, notes: Notes) -> None:
         """Put the decisions together, and those on what lies beside the shards, ``rest``, with them."""
         path = self.account / "shards" / f"{_REST}{NOTES}"
         write_notes(path, rest.notable)
         rest.notable = []
         notes.add(path)
         made, beside = self.rest, self.account / f"{_REST}.jsonl"
+        self._sweep({name for report in reports if report.written for name, *_ in report.state})
         if made.output.exists():
             sync_tree(made.output)
             move_files(made.output, self.output)
@@ -113,6 +123,12 @@ class Making:
             remove(self.account / "decisions")
         remove(self.account / WRITING)
         remove(self.account / _SETTINGS)
+
+    def _sweep(self, names: Collection[str]) -> None:
+        """Delete from the output what is of no shard: of one that has gone, or of an end that failed."""
+        for path in [path for path in self.output.rglob("*") if not path.is_dir()]:
+            if path.relative_to(self.output).as_posix() not in names:
+                path.unlink()
 
     def appear(self, notes: Notes) -> None:
         """Make output and account the target and its account, whichever are there."""

@@ -8,7 +8,7 @@ shard counts when that is there.
 import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,6 +65,7 @@ class ShardSpec:
     """A shard and what becomes of it: ``shard`` is its name below ``source``.
 
     ``output`` and ``account`` are the folders of the run in the making, None when nothing is to be written.
+    Where ``rewrites`` is false, tables are not written again, and only what was decided of their rows is.
     """
 
     source: Path
@@ -74,6 +75,7 @@ class ShardSpec:
     account: Path | None
     in_marks: bool = False
     stop_on_error: bool = False
+    rewrites: bool = True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -145,11 +147,11 @@ def process_shard(
     with nullcontext(hashers) if hashers is not None else Hashers(1) as hashing:
         run = _Run(judges, hashing, spec, progress)
         try:
-            report = _processed(folder.shard(spec.shard), run)
+            report = _processed(folder.shard(spec.shard), run, state)
         except DatasetError as error:
             if spec.stop_on_error:
                 raise
-            report = _processed(_Unreadable(spec.shard, error.message), run)
+            report = _processed(_Unreadable(spec.shard, error.message), run, state)
     report.shard, report.state, report.written = spec.shard, state, bool(report.kept)
     if spec.account is not None:
         write_synced(spec.account / "shards" / f"{spec.shard}{_REPORT}", report.to_json())
@@ -212,7 +214,7 @@ class _Run:
     progress: Progress
 
 
-def _processed(part: Format | Table, run: _Run) -> ShardReport:
+def _processed(part: Format | Table, run: _Run, state: Sequence[Sequence[Any]]) -> ShardReport:
     """Filter a shard aside, and move what is left of it, its decisions and notes to their places."""
     shard, output, account = run.spec.shard, run.spec.output, run.spec.account
     if output is None or account is None:
@@ -230,8 +232,14 @@ def _processed(part: Format | Table, run: _Run) -> ShardReport:
     write_notes(notes, report.notable)
     report.notable = []
     sync_tree(making)
-    if report.kept:
-        move_files(made.output, output)
+    if not report.kept:
+        remove(made.output)
+        made.output.mkdir()
+    # What an earlier run wrote of this shard, and this one does not, must not stay.
+    for name, *_ in state:
+        if not (made.output / name).exists():
+            remove(output / name)
+    move_files(made.output, output)
     move_files(making / "account", account)
     remove(making)
     return report
@@ -253,7 +261,7 @@ def _process_table(part: Table, run: _Run, there: Destination | None) -> ShardRe
         part.rewrite(None, keep)
     else:
         with TableDecisions(there.decisions) as sieve.decisions:
-            part.rewrite(there.output, keep)
+            part.rewrite(there.output if run.spec.rewrites else None, keep)
     report = ShardReport(notable=sieve.notable)
     report.join(sieve.tally)
     return report

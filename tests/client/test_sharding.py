@@ -271,3 +271,38 @@ def test_verdicts_are_read_back_as_they_were(shards, run, tmp_path, kit, copies)
     Path(tmp_path / "notes.jsonl").write_text("{}\n")
     with pytest.raises(DatasetError, match="cannot be read"):
         list(notes)
+
+
+def test_what_an_earlier_run_wrote_of_a_shard_does_not_outlast_it(shards, run, tmp_path, kit, copies):
+    run(shards, options=Options(workers=1, share=(1, 1)))
+    (shards / "a/0.tar").write_bytes(tar([("00.jpg", copies["jpeg"])]))
+    (shards / "b/3.tar").unlink()
+    (tmp_path / ".clean.partial/of an end that failed.txt").write_text("x")
+    summary = run(shards)
+    assert kit.tree(tmp_path / "clean").keys() == {"a/1.tar", "README.md"}
+    assert (summary.resumed, summary.shards) == (2, ("a/1.tar",))
+
+
+def test_a_run_that_died_as_it_was_to_appear_is_done_again(shards, run, tmp_path, kit, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("registry.client.making.appear", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(shards)
+    summary = run(shards)
+    assert summary.resumed == 0
+    check(summary, tmp_path, kit)
+
+
+def test_a_report_that_cannot_be_written_leaves_what_was_done(shards, run, tmp_path, kit, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("registry.client.filtering.write_report", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(shards)
+    assert not (tmp_path / "clean").exists()
+    check(run(shards), tmp_path, kit)
+
+
+def test_saying_no_leaves_nothing_of_shards(shards, run, tmp_path, kit):
+    summary = run(shards, rules=Rules(mode=Mode.STRICT), progress=Progress(confirm=lambda _: False))
+    assert kit.leftovers(tmp_path, "set") == set()
+    assert len(list(summary.notable)) == 7
