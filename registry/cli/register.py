@@ -26,7 +26,7 @@ from registry.cli.common import (
 from registry.client.formats.folder import pictures_below
 from registry.client.http import RegistryClient
 from registry.client.lodging import Lodged, lodge, work_of
-from registry.client.pictures import default_workers, hash_files
+from registry.client.pictures import PICTURE_SUFFIXES, default_workers, hash_files
 from registry.errors import InputError, RegistryRefusedError
 from registry.preference import Preference
 from registry.urls import canonicalize_url, registered_domain, url_rule
@@ -162,7 +162,9 @@ def _sorted(targets: Sequence[str]) -> _Targets:
 
 
 def _name_rule(target: str) -> dict[str, str]:
-    if "." not in target or "/" in target or "\\" in target:
+    # No top-level domain is called .jpg: that is a file which is not here.
+    is_file = Path(target).suffix.lower() in PICTURE_SUFFIXES
+    if is_file or "." not in target or "/" in target or "\\" in target:
         raise InputError(
             f"{target} is neither a file or folder here, nor a URL, nor a domain",
             hint="Check the path; a URL begins with https://.",

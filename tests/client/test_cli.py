@@ -62,6 +62,7 @@ WRONG = {
     ("filter", "set", "clean", "--registry", "http://x.example", "--mode", "research-art3"): "organisation",
     ("check",): "Missing argument",
     ("check", "gone.jpg", "--registry", "http://127.0.0.1:1"): "neither a file or folder here, nor a URL",
+    ("register", "gone.jpg", "--registry", "http://127.0.0.1:1"): "neither a file or folder here, nor a URL",
     ("register",): "Name at least one picture",
     ("register", "nowhere/at all", "--registry", "http://127.0.0.1:1"): "nor a domain",
     ("fly",): "No such command",
