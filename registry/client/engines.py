@@ -11,6 +11,8 @@ import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from itertools import islice
 from typing import Any, Protocol
 
 from registry.client.pictures import Hashers
@@ -98,12 +100,23 @@ def _tasks(cluster: Any, specs: Sequence[ShardSpec], judges: Judges, workers: in
     # No retries by Ray: an error of ours is one by name, and a worker that fell is told of.
     task = cluster.remote(process_shard).options(num_cpus=1, max_retries=0)
     shared = cluster.put(judges)
-    waiting = iter(specs)
-    running = [task.remote(spec, shared) for spec, _ in zip(waiting, range(workers), strict=False)]
-    while running:
-        [ended], running = cluster.wait(running, num_returns=1)
-        yield _result(cluster, ended)
-        running += [task.remote(spec, shared) for spec, _ in zip(waiting, range(1), strict=False)]
+    waiting = map(_in_full, specs)
+    running = [task.remote(spec, shared) for spec in islice(waiting, workers)]
+    try:
+        while running:
+            [ended], running = cluster.wait(running, num_returns=1)
+            yield _result(cluster, ended)
+            running += [task.remote(spec, shared) for spec in islice(waiting, 1)]
+    finally:
+        # On a cluster of others they would go on; what they have not ended counts for nothing.
+        for one in running:
+            cluster.cancel(one, force=True)
+
+
+def _in_full(spec: ShardSpec) -> ShardSpec:
+    """Return ``spec`` with full paths: a worker may stand in another folder."""
+    places = {name: getattr(spec, name) for name in ("source", "output", "account")}
+    return replace(spec, **{name: place and place.absolute() for name, place in places.items()})
 
 
 def _result(cluster: Any, ended: Any) -> ShardReport:
@@ -111,6 +124,12 @@ def _result(cluster: Any, ended: Any) -> ShardReport:
         report: ShardReport = cluster.get(ended)
     except cluster.exceptions.RayTaskError as error:
         raise error.cause from error
+    except cluster.exceptions.RayError as error:
+        raise DatasetError(
+            f"a task of Ray that filtered a shard fell ({type(error).__name__}); the shards that were done "
+            "before stay",
+            hint="It may have run out of memory: give fewer --workers, and run the same command again.",
+        ) from error
     return report
 
 
