@@ -25,6 +25,7 @@ from registry.cli.telling import OUTPUTS, declined, tell
 from registry.client import FilterSummary, Options, Progress, Rules, filter_dataset
 from registry.client.engines import ENGINES
 from registry.client.formats import FORMATS, Dataset
+from registry.client.inplace import filter_in_place
 from registry.preference import Mode, Use
 
 __all__ = ["filter_", "formats"]
@@ -107,6 +108,12 @@ class ShareType(click.ParamType[tuple[int, int]]):
     show_default=True,
     help="Go on from the shards that an earlier run has done, or delete them and begin anew.",
 )
+@click.option("--in-place", is_flag=True, help="Move what goes out of SRC itself; then there is no DST.")
+@click.option(
+    "--quarantine",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where --in-place moves what goes: a new folder outside of SRC.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and write nothing.")
 @click.option(
     "--yes", is_flag=True, help="Do not ask before strict mode leaves out what nobody has spoken of."
@@ -138,6 +145,8 @@ def filter_(
     engine: str,
     share: tuple[int, int] | None,
     resume: bool,
+    in_place: bool,
+    quarantine: Path | None,
     dry_run: bool,
     yes: bool,
     report: str,
@@ -147,9 +156,9 @@ def filter_(
 
     SRC is a folder of pictures with captions, kohya's N_concept folders, an imagefolder with
     metadata.jsonl or .csv, a folder of WebDataset .tar shards or one of them, a .zip of pictures, or a .csv,
-    .tsv or .parquet file with a column of URLs. It is never changed. Captions, caches, masks and rows of
-    removed works go with them. DST.caveat/ tells what was decided of each sample and why, with a report to
-    open.
+    .tsv or .parquet file with a column of URLs. It is never changed, but with --in-place. Captions, caches,
+    masks and rows of removed works go with them. DST.caveat/ tells what was decided of each sample and why,
+    with a report to open.
 
     What the pictures say themselves is read too: IPTC, C2PA and TDMRep in the files and in .xmp files beside
     them. A signal that cannot be read sets its picture aside.
@@ -164,14 +173,18 @@ def filter_(
       caveat filter my-set my-set-clean --dry-run        what would go?
       caveat filter shards clean --workers 8             Ctrl-C, and again: it goes on
       caveat filter shards clean --shard 3/16            one of 16 jobs; then without it
+      caveat filter my-set --in-place --quarantine away  no copy: what goes is moved
       caveat filter                                      asks for both, on a terminal
     """
+    if in_place or quarantine is not None:
+        src, dst = _in_place(ctx, src, dst, quarantine if in_place else None)
     src, dst = _places(ctx, src, dst)
     rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "", review, frozenset(licences))
     asked = asked_of(registry_urls, key, snapshot, max_age, private=private)
     options = Options(engine, workers, share, resume, on_error == "stop", dry_run)
     with progress_bar("checking") as bar, sites_if(site_signals) as sites:
-        summary = filter_dataset(
+        run = filter_in_place if in_place else filter_dataset
+        summary = run(
             src,
             dst,
             asked,
@@ -203,6 +216,17 @@ def _places(ctx: click.Context, src: Path | None, dst: Path | None) -> tuple[Pat
         missing = next(one for one in ctx.command.params if one.name == ("src" if src is None else "dst"))
         raise click.MissingParameter(ctx=ctx, param=missing)
     return src, dst
+
+
+def _in_place(
+    ctx: click.Context, src: Path | None, dst: Path | None, quarantine: Path | None
+) -> tuple[Path | None, Path]:
+    """Return the source, and where what goes is moved."""
+    if quarantine is None:
+        raise click.UsageError("--in-place and --quarantine DIR go together.", ctx)
+    if dst is not None:
+        raise click.UsageError(f"--in-place writes no copy, and {dst} names one: leave out DST.", ctx)
+    return src, quarantine
 
 
 def _beside(src: Path) -> Path:

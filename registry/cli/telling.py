@@ -82,6 +82,8 @@ def _print_places(out: Console, summary: FilterSummary, *, dry_run: bool) -> Non
         out.print("Nothing would be left, so no output was written.")
     else:
         out.print(f"output  {escape(str(summary.target))}", soft_wrap=True)
+        if summary.quarantine is not None:
+            out.print(f"moved   {escape(str(summary.quarantine))}", soft_wrap=True)
         if summary.shards and summary.source.is_dir() and summary.format == "webdataset":
             out.print(f"shards  {escape(brace_range(summary.shards))}", soft_wrap=True)
 

@@ -15,6 +15,8 @@ __all__ = ["FilterSummary"]
 class FilterSummary(Tally):
     """What a run did.
 
+    ``quarantine`` is where a run in place moved what went.
+
     ``shards`` are the archives or tables in the output; ``resumed`` counts those that an earlier run had
     done, ``waiting`` those that a run of a share, ``shared``, leaves to others. ``left_out`` are the files
     beside samples that do not come along, with the reason. ``notable`` are all verdicts but those that kept a
@@ -35,6 +37,7 @@ class FilterSummary(Tally):
     resumed: int = 0
     shared: bool = False
     waiting: int = 0
+    quarantine: Path | None = None
 
     def to_wire(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -42,6 +45,7 @@ class FilterSummary(Tally):
             "source": str(self.source),
             "target": None if self.target is None else str(self.target),
             "account": None if self.account is None else str(self.account),
+            "quarantine": None if self.quarantine is None else str(self.quarantine),
             "format": self.format,
             "use": str(self.rules.use),
             "mode": str(self.rules.mode),

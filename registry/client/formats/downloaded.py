@@ -80,12 +80,25 @@ class Downloaded:
     def write(self, target: Path, plan: Plan, digests: Mapping[str, bytes]) -> None:
         """Copy what stays, and write the tables and statistics of the folders in which something does."""
         self._pictures.write(target, plan, digests)
+        for path, data in self._staying_beside(plan.gone):
+            if data is None:
+                copy_file(self.root / path, target / path)
+            else:
+                (target / path).write_bytes(data)
+
+    def staying(self, plan: Plan) -> Iterator[tuple[str, bytes | None]]:
+        """Yield each file that stays when ``plan`` is followed; with its content where that is another."""
+        yield from self._pictures.staying(plan)
+        yield from self._staying_beside(plan.gone)
+
+    def _staying_beside(self, gone: Mapping[str, str]) -> Iterator[tuple[str, bytes | None]]:
+        """Yield the tables and statistics of the folders in which something stays."""
         for folder in self._folders:
             for path in _beside(folder):
                 if path in self._places and self._seen[path] != state_of(self.root / path):
                     raise changed(self.root / path)
-            if self._kept(folder, plan.gone):
-                self._write_beside(folder, target, plan.gone)
+            if self._kept(folder, gone):
+                yield from self._beside_without(folder, gone)
 
     @cached_property
     def _keys(self) -> dict[str, dict[str, list[str]]]:
@@ -134,18 +147,18 @@ class Downloaded:
             if not gone.keys().isdisjoint(keys.get(row.key, [f"{_table(folder)}/{row.key}"]))
         ]
 
-    def _write_beside(self, folder: str, target: Path, gone: Mapping[str, str]) -> None:
+    def _beside_without(self, folder: str, gone: Mapping[str, str]) -> Iterator[tuple[str, bytes | None]]:
         table, stats = _beside(folder)
         lost = self._lost(folder, gone)
         if table in self._places and lost:
             entries = ParquetEntries(read_list_file(self.root / table), str(self.root / table))
-            (target / table).write_bytes(entries.without(frozenset(row.number for row in lost)))
+            yield table, entries.without(frozenset(row.number for row in lost))
         elif table in self._places:
-            copy_file(self.root / table, target / table)
+            yield table, None
         if stats in self._places and not lost:
-            copy_file(self.root / stats, target / stats)
+            yield stats, None
         elif stats in self._places and (mended := self._new_stats(folder, lost)) is not None:
-            (target / stats).write_bytes(mended)
+            yield stats, mended
 
     def _new_stats(self, folder: str, lost: list[Row]) -> bytes | None:
         return mended_stats(read_list_file(self.root / _beside(folder)[1]), lost)

@@ -18,6 +18,7 @@ __all__ = [
     "move_files",
     "remove",
     "state_of",
+    "sync_names",
     "sync_tree",
     "write_synced",
 ]
@@ -133,6 +134,11 @@ def sync_tree(path: Path) -> None:
         for name in names:
             _sync(Path(folder, name))
         _sync(Path(folder))
+
+
+def sync_names(folder: Path) -> None:
+    """Make the names in a folder last through a loss of power."""
+    _sync(folder)
 
 
 def _sync(path: Path) -> None:

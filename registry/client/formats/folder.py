@@ -123,18 +123,27 @@ class PictureFolder:
     def write(self, target: Path, plan: Plan, digests: Mapping[str, bytes]) -> None:
         """Copy everything to ``target`` but what goes."""
         target.mkdir(parents=True)
+        pictures = set(self.layout.pictures)
+        for path, data in self.staying(plan):
+            if data is None:
+                copy_file(self.root / path, target / path, digests[path] if path in pictures else None)
+            else:
+                (target / path).parent.mkdir(parents=True, exist_ok=True)
+                (target / path).write_bytes(data)
+
+    def staying(self, plan: Plan) -> Iterator[tuple[str, bytes | None]]:
+        """Yield each file that stays when ``plan`` is followed; with its content where it is a list."""
         for path in self.layout.pictures:
             if path not in plan.gone:
-                copy_file(self.root / path, target / path, digests[path])
+                yield path, None
         caches = self.layout.derived.keys() - set(self.layout.pictures)
         for path in (*self.layout.shared, *sorted(caches), *self.layout.plain, *sorted(self._told.files)):
             if path not in plan.left_out:
-                copy_file(self.root / path, target / path)
+                yield path, None
         for meta in self.metadata:
             data = meta.without(plan.gone)
             if data is not None:
-                (target / meta.path).parent.mkdir(parents=True, exist_ok=True)
-                (target / meta.path).write_bytes(data)
+                yield meta.path, data
 
     def _gone(self, dropped: Mapping[str, str]) -> dict[str, str]:
         """Return ``dropped`` with the pictures and row files that go with them, until nothing changes."""
