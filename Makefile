@@ -14,9 +14,10 @@ FUSE   := $(VENV)/.faults
 READER := $(VENV)/.signals
 EXIFTOOL := $(VENV)/.exiftool
 WARM   := $(VENV)/.warm
+ENGINES := $(VENV)/recipes
 GO     := /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-.PHONY: help setup demo serve test test-postgres test-install test-oracle test-log test-signals check faults bench bench-full bench-recall bench-log docs lock clean
+.PHONY: help setup demo serve test test-postgres test-install test-oracle test-log test-signals test-recipes check faults bench bench-filter bench-full bench-recall bench-log docs lock clean
 
 help: ## list the chores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -71,6 +72,18 @@ $(WARM): $(STAMP) $(wildcard registry/kernels/*.py)
 	$(BIN)/python -c 'from registry.lookup import warm_up; warm_up()'
 	@touch $@
 
+# Spark, Ray, Daft and DuckDB, in an environment of their own: they want other versions than ours.
+$(ENGINES)/.installed: $(STAMP) constraints-recipes.txt
+	@command -v java >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || \
+	  { echo "Spark runs on Java 17 or newer; on Debian: apt-get install default-jre-headless"; exit 1; }
+	@command -v java >/dev/null || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends default-jre-headless >/dev/null; }
+	$(PYTHON) -m venv $(ENGINES)
+	$(ENGINES)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-recipes.txt
+	$(ENGINES)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
 # The file system that loses power.
 $(FUSE): $(STAMP) constraints-faults.txt
 	$(PIP) --require-hashes --no-deps -r constraints-faults.txt
@@ -100,6 +113,9 @@ test-log: $(STAMP) $(GO) ## the transparency log read by the code of Go's checks
 test-signals: $(READER) $(EXIFTOOL) ## the readers of signals beside others' code
 	$(BIN)/python -m pytest -q tests/third_party/signals
 
+test-recipes: $(ENGINES)/.installed ## the recipes for Spark, Ray, Daft and DuckDB, and --engine ray: 700 MB to install, four minutes
+	$(ENGINES)/bin/python -m pytest -q tests/recipes
+
 check: $(STAMP) ## lint, types, layers, sizes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -123,6 +139,9 @@ bench-recall: $(PEERS) ## how many copies are found, on pictures from Debian's p
 	@mkdir -p build
 	$(BIN)/python tests/bench/recall.py --output build/recall.md --plot build/recall.svg
 
+bench-filter: $(ENGINES)/.installed ## a million rows filtered in every way, beside datadiligence: ten minutes
+	$(ENGINES)/bin/python tests/bench/filtering.py
+
 bench-log: $(STAMP) $(GO) ## a million events in the log, verified by others and damaged: half an hour; page in build/
 	$(BIN)/python tests/third_party/million.py --output build/log.md
 
@@ -141,6 +160,8 @@ lock: ## refresh constraints.txt (needs uv)
 	  --no-header --no-deps --exclude-newer 2026-11-07 --group faults -o constraints-faults.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --no-deps --exclude-newer 2026-11-07 --group signals -o constraints-signals.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --upgrade --exclude-newer 2026-11-07 --extra server --extra fast --extra hf --extra ray --group recipes pyproject.toml -o constraints-recipes.txt
 
 clean: ## remove what the chores made
 	rm -rf $(VENV) build dist docs/_build caveat-demo .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
