@@ -26,6 +26,8 @@ from registry.client import FilterSummary, Options, Progress, Rules, filter_data
 from registry.client.engines import ENGINES
 from registry.client.formats import FORMATS, Dataset
 from registry.client.inplace import filter_in_place
+from registry.client.own import OwnWorks, read_own
+from registry.client.pictures import default_workers
 from registry.preference import Mode, Use
 
 __all__ = ["filter_", "formats"]
@@ -108,6 +110,18 @@ class ShareType(click.ParamType[tuple[int, int]]):
     show_default=True,
     help="Go on from the shards that an earlier run has done, or delete them and begin anew.",
 )
+@click.option(
+    "--own",
+    type=click.Path(exists=True, path_type=Path),
+    help="Your own works, to be kept: a folder of pictures, or a list of sha256: and pdq: lines.",
+)
+@click.option(
+    "--min-evidence",
+    type=click.IntRange(0, 9),
+    default=0,
+    show_default=True,
+    help="Records of registries below this level of evidence are told, and do not count.",
+)
 @click.option("--in-place", is_flag=True, help="Move what goes out of SRC itself; then there is no DST.")
 @click.option(
     "--quarantine",
@@ -145,6 +159,8 @@ def filter_(
     engine: str,
     share: tuple[int, int] | None,
     resume: bool,
+    own: Path | None,
+    min_evidence: int,
     in_place: bool,
     quarantine: Path | None,
     dry_run: bool,
@@ -179,7 +195,9 @@ def filter_(
     if in_place or quarantine is not None:
         src, dst = _in_place(ctx, src, dst, quarantine if in_place else None)
     src, dst = _places(ctx, src, dst)
-    rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "", review, frozenset(licences))
+    works = OwnWorks() if own is None else read_own(own, workers or default_workers())
+    met = frozenset(licences)
+    rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "", review, met, min_evidence, works)
     asked = asked_of(registry_urls, key, snapshot, max_age, private=private)
     options = Options(engine, workers, share, resume, on_error == "stop", dry_run)
     with progress_bar("checking") as bar, sites_if(site_signals) as sites:

@@ -62,6 +62,11 @@ def print_summary(summary: FilterSummary, *, dry_run: bool = False) -> None:
         f"{summary.counts[Action.REVIEW]:,} to look at, {summary.errors:,} set aside; "
         f"of {summary.counts['unknown']:,} nobody has said anything."
     )
+    if summary.rules.own.digest:
+        out.print(f"{summary.counts['own']:,} kept as the maker's own, as declared and not proven.")
+    if summary.rules.min_evidence:
+        told = f"Records below evidence level {summary.rules.min_evidence} did not count"
+        out.print(f"{told}; {counted(summary.counts['below_evidence'], 'sample')} had such.")
     if summary.resumed:
         out.print(f"{counted(summary.resumed, 'shard')} of these an earlier run had done.")
     _print_places(out, summary, dry_run=dry_run)

@@ -29,6 +29,7 @@ _KINDS = {
     "phash": "a possible copy",
     "unknown": "no record (strict mode)",
     "another": "goes with another",
+    "own": "the maker’s own, as declared",
 }
 
 

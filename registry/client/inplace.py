@@ -37,7 +37,10 @@ __all__ = ["filter_in_place"]
 Folder: TypeAlias = PictureFolder | Downloaded
 
 _VERSIONS = frozenset({".git", ".gitattributes", ".gitignore", ".gitmodules", ".hg", ".hgignore", ".svn"})
-_SAME = ("format", "use", "mode", "organisation", "purpose", "possible_copies", "licences", "registries")
+_SAME = (
+    *("format", "use", "mode", "organisation", "purpose", "possible_copies"),
+    *("licences", "registries", "min_evidence", "own_works"),
+)
 _NOTES = "notes.jsonl"
 _HIDDEN = "hidden, so not looked at"
 

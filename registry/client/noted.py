@@ -108,6 +108,8 @@ def _verdict(wire: Mapping[str, Any], place: Place | None) -> Verdict:
         fingerprint,
         wire["as_of_seq"],
         _reading(wire),
+        wire.get("own", ""),
+        tuple(Statement.from_wire(one, registry=one["registry"]) for one in wire.get("below_evidence", ())),
     )
 
 

@@ -192,6 +192,8 @@ def _facts(summary: FilterSummary) -> str:
         "Mode": str(summary.rules.mode),
         "Possible copies": "" if summary.rules.review else "not looked for (--no-review)",
         "Conditions met": ", ".join(sorted(summary.rules.met)),
+        "Own works": _own(summary),
+        "Evidence": _evidence(summary),
         "Removed by": ", ".join(
             f"{kind_of(cause)}: {count:,}" for cause, count in summary.reasons.most_common()
         ),
@@ -201,6 +203,19 @@ def _facts(summary: FilterSummary) -> str:
         "Made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
     return "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items() if v)
+
+
+def _own(summary: FilterSummary) -> str:
+    if not summary.rules.own.digest:
+        return ""
+    return f"{summary.counts['own']:,} kept as declared, and not proven (--own)"
+
+
+def _evidence(summary: FilterSummary) -> str:
+    least = summary.rules.min_evidence
+    if not least:
+        return ""
+    return f"records below level {least} did not count, of {summary.counts['below_evidence']:,} samples"
 
 
 def _registry(url: str, seq: int | None) -> str:

@@ -1,8 +1,8 @@
 """A run as SARIF 2.1.0 (OASIS, 2020), for code scanning: one rule a cause, one result a notable sample.
 
 What is removed or could not be checked is an ``error``, what a person should look at a ``warning``, what
-stays although something was said of it a ``note``. Places are relative to the source (``SRC``); the sample of an
-archive or a row of a table is a logical location in its file. A rule is a cause of the decisions
+stays although something was said of it a ``note``. Places are relative to the source (``SRC``); the sample
+of an archive or a row of a table is a logical location in its file. A rule is a cause of the decisions
 (``sha256``, ``tdmrep``), or ``not-checked``.
 
 Code scanning takes at most ``MAX_RESULTS`` results. Where there are more, the most severe are given, and a

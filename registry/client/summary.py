@@ -54,6 +54,8 @@ class FilterSummary(Tally):
             "possible_copies": self.rules.review,
             "site_signals": self.sites_asked,
             "licences": sorted(self.rules.met),
+            "min_evidence": self.rules.min_evidence,
+            "own_works": self.rules.own.digest or None,
             "registries": list(self.registries),
             **self.counted(),
             "left_out": dict(self.left_out),

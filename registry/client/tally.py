@@ -16,8 +16,9 @@ class Tally:
     """What became of some samples.
 
     ``as_of_seq`` maps each registry to the earliest event up to which its answers hold; ``counts`` is by
-    action, and ``unknown`` for what nobody has spoken of; ``reasons`` counts the removed by their cause, the
-    kind of match or the protocol of a signal; ``kept`` is how many samples stand in the output.
+    action, and ``unknown`` for what nobody has spoken of, ``own`` for what was declared as the maker's own,
+    ``below_evidence`` for what has records that do not count; ``reasons`` counts the removed by their cause,
+    the kind of match or the protocol of a signal; ``kept`` is how many samples stand in the output.
     """
 
     as_of_seq: dict[str, int] = field(default_factory=dict)
@@ -41,6 +42,10 @@ class Tally:
         self.kept += verdict.action.stays
         self._hold(verdict.as_of_seq)
         decision = verdict.decision
+        if verdict.own:
+            self.counts["own"] += 1
+        if verdict.below:
+            self.counts["below_evidence"] += 1
         if decision is not None and verdict.status is Status.OK and decision.matched_by is None:
             self.counts["unknown"] += 1
         if verdict.action is Action.REMOVE and decision is not None:
@@ -74,6 +79,8 @@ class Tally:
             "review": self.counts[Action.REVIEW],
             "errors": self.errors,
             "unknown": self.counts["unknown"],
+            "own": self.counts["own"],
+            "below_evidence": self.counts["below_evidence"],
             "removed_by": dict(self.reasons),
         }
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from registry.client.formats import Sample
 from registry.client.http import Asked, Known, Marks
+from registry.client.own import OwnWorks
 from registry.client.pictures import Hashed, Hashers
 from registry.client.place import Place
 from registry.decision import Decision, decide
@@ -24,6 +25,7 @@ from registry.matching import MAX_STATEMENTS
 from registry.preference import Action, Mode, Preference, Status, Use
 from registry.reasons import place_of
 from registry.signals import Fault, Reading, joined
+from registry.statement import Statement
 
 __all__ = ["Judges", "Registry", "Rules", "SiteReader", "Verdict", "judge", "judge_all", "with_others"]
 
@@ -60,7 +62,8 @@ class Rules:
 
     Research mode wants to be told who does it and what for; the output says so. ``review`` looks for
     possible copies too, beyond the radius that decides. ``met`` are the terms whose conditions the run meets,
-    as the statements name them.
+    as the statements name them. ``min_evidence`` is the least level at which a registry's record counts,
+    ``own`` the maker's own works.
     """
 
     use: Use = Use.GENAI_TRAIN
@@ -69,6 +72,8 @@ class Rules:
     purpose: str = ""
     review: bool = True
     met: frozenset[str] = frozenset()
+    min_evidence: int = 0
+    own: OwnWorks = OwnWorks()  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
         if not all(self.met):
@@ -85,7 +90,8 @@ class Verdict:
     """What happens to one sample, and why; ``decision`` is None unless ``status`` is ok.
 
     ``as_of_seq`` maps each registry that was asked to the event up to which its answer holds; ``reading`` is
-    what the picture itself says, whether or not it decided.
+    what the picture itself says, whether or not it decided. ``own`` says by which key it is declared as the
+    maker's own and kept, ``below`` are records whose evidence is too weak to count.
     """
 
     sample: Sample
@@ -96,13 +102,18 @@ class Verdict:
     fingerprint: Fingerprint | None = None
     as_of_seq: Mapping[str, int] = field(default_factory=dict)
     reading: Reading = Reading()  # noqa: RUF009 - frozen
+    own: str = ""
+    below: tuple[Statement, ...] = ()
 
     @property
     def cause(self) -> str:
         """What removed or kept it: the kind of match or the protocol of the signal that decided.
 
-        ``unknown`` where nothing did, ``another`` where it goes with another sample.
+        ``unknown`` where nothing did, ``another`` where it goes with another sample, ``own`` where it is kept
+        as the maker's own.
         """
+        if self.own and self.action is Action.KEEP:
+            return "own"
         if self.decision is not None and self.decision.action is not self.action:
             return "another"
         return (self.decision.matched_by if self.decision else None) or "unknown"
@@ -112,7 +123,7 @@ class Verdict:
         """Whether anything was said of the sample, or it does not stay."""
         decision = self.decision
         said = decision is not None and decision.matched_by is not None
-        return said or self.action is not Action.KEEP
+        return said or self.action is not Action.KEEP or bool(self.own or self.below)
 
     def to_wire(self) -> dict[str, Any]:
         """Return the line of ``decisions.jsonl``."""
@@ -136,7 +147,7 @@ class Verdict:
         return wire | self._read()
 
     def _read(self) -> dict[str, Any]:
-        """Return what was read in the picture itself, only what there is of it."""
+        """Return what was read in the picture itself and what did not count, only what there is of it."""
         signals = [statement.to_wire() for statement in self.reading.statements]
         faults = [
             {
@@ -147,7 +158,9 @@ class Verdict:
             }
             for one in self.reading.faults
         ]
-        return ({"signals": signals} if signals else {}) | ({"faults": faults} if faults else {})
+        below = [{**one.to_wire(), "registry": one.registry} for one in self.below]
+        found = {"signals": signals, "faults": faults, "own": self.own, "below_evidence": below}
+        return {name: value for name, value in found.items() if value}
 
     def _keys(self) -> dict[str, Any]:
         keys: dict[str, Any] = {"urls": list(self.sample.urls)} if self.sample.urls else {}
@@ -221,8 +234,8 @@ def judge(samples: Sequence[Sample], pictures: Iterable[Hashed], judges: Judges)
             if said is not None:
                 # By address, and each must be there: a site that was not read has not said nothing.
                 reading = joined([reading, *(said[url] for url in sample.urls)])
-            verdict = _verdict(sample, reading, [one for own in known for one in own], rules)
-            yield replace(verdict, fingerprint=fingerprint, as_of_seq=as_of)
+            verdict = _weighed(sample, reading, [one for own in known for one in own], rules)
+            yield _owned(replace(verdict, fingerprint=fingerprint, as_of_seq=as_of), rules.own)
 
 
 def with_others(verdict: Verdict, gone: Mapping[str, str]) -> Verdict:
@@ -253,6 +266,36 @@ def _fingerprint(sample: Sample, hashed: dict[Place | None, Hashed]) -> Fingerpr
 
 def _reading(sample: Sample, hashed: dict[Place | None, Hashed]) -> Reading:
     return Reading() if (place := sample.picture) is None else hashed[place].reading
+
+
+def _owned(verdict: Verdict, own: OwnWorks) -> Verdict:
+    """Return the verdict of a file that is the maker's own: kept, if it could be checked at all."""
+    fingerprint = verdict.fingerprint
+    if verdict.sample.path is None or fingerprint is None or verdict.action is Action.ERROR:
+        return verdict
+    key = own.key_of(fingerprint)
+    if not key:
+        return verdict
+    how = "the same file" if key == "sha256" else "a copy"
+    reason = f"Kept as the maker’s own work, as declared and not proven ({how}). {verdict.reason}"
+    return replace(verdict, action=Action.KEEP, reason=reason, own=key)
+
+
+def _weighed(sample: Sample, reading: Reading, known: Sequence[Known], rules: Rules) -> Verdict:
+    """Return the verdict by the records that are proven well enough; it tells of the others."""
+    below = tuple(s for one in known for s in one.statements if _is_below(s, one, rules.min_evidence))
+    if not below:
+        return _verdict(sample, reading, known, rules)
+    counted = [replace(one, statements=tuple(s for s in one.statements if s not in below)) for one in known]
+    verdict = _verdict(sample, reading, counted, rules)
+    told = f"{len(below)} of lower evidence than level {rules.min_evidence} did not count."
+    return replace(verdict, reason=f"{verdict.reason} Records besides: {told}", below=below)
+
+
+def _is_below(statement: Statement, known: Known, least: int) -> bool:
+    """Say whether a record does not count; where a list may have been cut or evidence is not told, all do."""
+    is_told = statement.match.certain or statement.match.kind in ("pdq", "phash")
+    return is_told and len(known.statements) < MAX_STATEMENTS and statement.evidence_level < least
 
 
 def _verdict(sample: Sample, reading: Reading, known: Sequence[Known], rules: Rules) -> Verdict:
