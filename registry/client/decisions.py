@@ -70,7 +70,8 @@ class TableDecisions:
             other if (verdict := verdicts.get(place)) is None else _columns(verdict.to_wire())
             for place in gone.tolist()
         ]
-        urls = [next((url for column in rows.urls if (url := column[at])), None) for at in gone.tolist()]
+        first = rows.urls.by_row(gone.tolist())
+        urls = [next(iter(first.get(at, ())), None) for at in gone.tolist()]
         columns = {
             "row": self._arrow.array(gone + rows.first, self._arrow.int64()),
             "url": self._arrow.array(urls, self._arrow.string()),

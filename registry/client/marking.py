@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from registry.client.verdicts import Registry
 from registry.errors import InvalidUrlError
+from registry.keys import key_words
 from registry.urlkeys import url_keys
 
-__all__ = ["Marking", "mark_urls"]
+__all__ = ["Marking", "mark_files", "mark_urls"]
 
 _PART = 100_000
 """URLs whose keys are in memory at a time, some 35 MB of them."""
@@ -53,3 +54,19 @@ def mark_urls(urls: Sequence[str], registries: Sequence[Registry]) -> Marking:
             marked[first + found.url[answer.marked]] = True
             as_of_seq[registry.url] = min(answer.as_of_seq, as_of_seq.get(registry.url, answer.as_of_seq))
     return Marking(marked, errors, as_of_seq)
+
+
+def mark_files(digests: Sequence[bytes], registries: Sequence[Registry]) -> Marking:
+    """Ask every registry which of ``digests``, the SHA-256 of files, it may know.
+
+    Raises as :meth:`registry.client.RegistryClient.mark`.
+    """
+    marked = np.zeros(len(digests), np.bool_)
+    as_of_seq: dict[str, int] = {}
+    for first in range(0, len(digests), _PART):
+        keys = key_words(digests[first : first + _PART])
+        for registry in registries:
+            answer = registry.mark(keys, of="sha256")
+            marked[first : first + len(keys)] |= answer.marked
+            as_of_seq[registry.url] = min(answer.as_of_seq, as_of_seq.get(registry.url, answer.as_of_seq))
+    return Marking(marked, {}, as_of_seq)

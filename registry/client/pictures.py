@@ -123,18 +123,19 @@ def _queried(place: Place) -> Hashed:
 
 
 def _hashed(place: Place, *, registered: bool) -> Hashed:
+    bare = place.bare
     try:
         data = place.read()
         reading = Reading() if registered else _said(place, data)
         picture = decode_picture(data, reduced=not registered)
     except OSError as error:
         if error.errno == errno.EFBIG:
-            return Hashed(place, None, str(error.strerror))
-        return Hashed(place, None, f"cannot be read: {error.strerror or error}")
+            return Hashed(bare, None, str(error.strerror))
+        return Hashed(bare, None, f"cannot be read: {error.strerror or error}")
     except PictureError as error:
-        return Hashed(place, None, error.message, reading)
+        return Hashed(bare, None, error.message, reading)
     make = registered_fingerprint if registered else query_fingerprint
-    return Hashed(place, make(picture, data), reading=reading)
+    return Hashed(bare, make(picture, data), reading=reading)
 
 
 def _said(place: Place, data: bytes) -> Reading:

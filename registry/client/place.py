@@ -31,6 +31,11 @@ class Place:
     crc: int | None = None
     sidecars: "tuple[Place, ...] | None" = None
 
+    @property
+    def bare(self) -> "Place":
+        """The same place without any bytes that are kept with it."""
+        return self
+
     def read(self, most: int = MAX_FILE_BYTES) -> bytes:
         """Return the bytes; raises OSError when they are more than ``most``, or not what was announced."""
         length = self.path.stat().st_size if self.size is None else self.size

@@ -2,11 +2,11 @@
 
 A registry is first asked which keys of their addresses it knows at all (:mod:`registry.client.marking`). Of
 nearly all rows it knows none: nobody has said anything about these, as of the event of that answer. The
-others are judged as any sample is; so are all of them where a registry does not answer in marks, and where
-the sites of the addresses are asked too.
+others are judged as any sample is; so are rows with a picture or a pHash, which no mark tells of, and all of
+them where a registry does not answer in marks, and where the sites of the addresses are asked too.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from registry.client.decisions import TableDecisions
 from registry.client.formats import Rows
-from registry.client.marking import mark_urls
+from registry.client.formats.base import Cells
+from registry.client.marking import mark_files, mark_urls
 from registry.client.pictures import Hashers
 from registry.client.tally import Tally
 from registry.client.verdicts import Judges, Verdict, judge_all
@@ -39,15 +40,16 @@ class Sieve:
 
     def __call__(self, rows: Rows) -> NDArray[np.bool_]:
         """Return which rows stay, ``bool[n]``. Raises as :func:`registry.client.verdicts.judge`."""
-        asked, as_of_seq = self._spoken_of(rows)
         rules = self.judges.rules
+        if not rules.review:
+            # A pHash can ask for a review at most.
+            rows = replace(rows, phashes=Cells())
+        asked, as_of_seq = self._spoken_of(rows)
         unspoken = decide((), rules.use, rules.mode)
         kept = np.full(len(rows), unspoken.action.stays)
         places = np.flatnonzero(asked).tolist()
-        verdicts: dict[int, Verdict] = {}
-        judged = judge_all(map(rows.sample, places), self.judges, self.hashers)
-        for place, verdict in zip(places, (one for some in judged for one in some), strict=True):
-            verdicts[place] = verdict
+        verdicts = self._judged(rows, places)
+        for place, verdict in verdicts.items():
             kept[place] = verdict.action.stays
             self.tally.add(verdict)
             if verdict.action is not Action.KEEP or verdict.is_notable:
@@ -71,14 +73,40 @@ class Sieve:
         """Return which rows are to be looked up in full, and as of when the others are unspoken of."""
         if not self.in_marks or self.judges.sites is not None:
             return np.ones(len(rows), np.bool_), {}
-        places = [place for column in rows.urls for place, url in enumerate(column) if url]
-        texts = [url for column in rows.urls for url in column if url]
-        marking = mark_urls(texts, self.judges.registries)
-        # A row without an address, and an address that is none, are told of by name.
-        asked = np.bincount(places, minlength=len(rows)) == 0
-        asked[np.asarray(places, np.int64)[marking.marked]] = True
-        asked[[places[number] for number in marking.errors]] = True
-        return asked, dict(marking.as_of_seq)
+        urls = mark_urls(rows.urls.values, self.judges.registries)
+        files = mark_files(rows.files.values, self.judges.registries)
+        # A row without a key, and an address that is none, are told of by name.
+        asked = np.ones(len(rows), np.bool_)
+        asked[rows.urls.of] = asked[rows.files.of] = False
+        for of in (rows.phashes.of, rows.pictures.of, list(rows.faults)):
+            asked[np.asarray(of, np.int64)] = True
+        asked[rows.urls.of[urls.marked]] = True
+        asked[rows.urls.of[list(urls.errors)]] = True
+        asked[rows.files.of[files.marked]] = True
+        told = (*urls.as_of_seq.items(), *files.as_of_seq.items())
+        return asked, {url: min(seq for one, seq in told if one == url) for url, _ in told}
+
+    def _judged(self, rows: Rows, places: list[int]) -> dict[int, Verdict]:
+        """Return the verdicts on rows by their place: of several pictures in one the gravest holds."""
+        verdicts: dict[int, Verdict] = {}
+        for judged in judge_all(rows.samples(places), self.judges, self.hashers):
+            for verdict in map(_bare, judged):
+                place = int(verdict.sample.key) - rows.first
+                before = verdicts.get(place)
+                if before is None or _weight(verdict) > _weight(before):
+                    verdicts[place] = verdict
+        return verdicts
+
+
+def _weight(verdict: Verdict) -> tuple[int, bool]:
+    grave = (Action.KEEP, Action.REVIEW, Action.ERROR, Action.REMOVE)
+    return grave.index(verdict.action), verdict.is_notable
+
+
+def _bare(verdict: Verdict) -> Verdict:
+    """Return a verdict that does not hold the bytes of its picture."""
+    place = verdict.sample.place
+    return verdict if place is None else replace(verdict, sample=replace(verdict.sample, place=place.bare))
 
 
 def require_no_fault(verdicts: Any) -> None:

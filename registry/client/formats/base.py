@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from registry.client.place import Place
+from registry.fingerprint import MIN_QUALITY, VERSION, Fingerprint
 
-__all__ = ["Dataset", "Format", "Keeping", "Plan", "Rows", "Sample", "Sharded", "Table"]
+__all__ = ["Cells", "Dataset", "Format", "Keeping", "Plan", "Rows", "Sample", "Sharded", "Table"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,8 @@ class Sample:
 
     ``key`` is its path below the source, with slashes, or its row number from 0; ``path`` the picture file,
     or the archive in which the picture is, and ``place`` then where in it. ``urls`` is every address that is
-    given for it. ``fault`` says why it cannot be taken at all (an unreadable caption, say).
+    given for it, ``known`` what is told of its file without a look at it: its SHA-256, its pHash. ``fault``
+    says why it cannot be taken at all (an unreadable caption, say).
     """
 
     key: str
@@ -27,6 +32,7 @@ class Sample:
     urls: tuple[str, ...] = ()
     fault: str = ""
     place: Place | None = None
+    known: tuple[Fingerprint, ...] = ()
 
     @property
     def picture(self) -> Place | None:
@@ -59,22 +65,57 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Cells(Generic[T]):
+    """What some rows hold of one kind, none, one or several a row: ``of: int64[n]`` has the row of each."""
+
+    values: Sequence[T] = ()
+    of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def by_row(self, rows: Collection[int]) -> dict[int, list[T]]:
+        """Return the values of these rows, by row, in their order."""
+        found: dict[int, list[T]] = {}
+        chosen = np.isin(self.of, np.fromiter(rows, np.int64, len(rows)))
+        for at in np.flatnonzero(chosen).tolist():
+            found.setdefault(int(self.of[at]), []).append(self.values[at])
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """Rows of a table that follow one another; ``first`` is the number of the first of them, from 0.
 
-    ``urls`` has an array for each column of addresses, in which None stands for none.
+    ``urls`` are their addresses, ``files`` the SHA-256 (32 bytes) and ``phashes`` the pHashes (8 bytes) that
+    the table gives, ``pictures`` those that it holds; ``faults`` says of rows why they cannot be taken. Rows
+    are counted from 0 in all of them.
     """
 
     first: int
-    urls: tuple[Sequence[str | None], ...]
+    count: int
+    urls: Cells[str] = Cells()
+    files: Cells[bytes] = Cells()
+    phashes: Cells[bytes] = Cells()
+    pictures: Cells[Place] = Cells()
+    faults: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.urls[0])
+        return self.count
 
-    def sample(self, place: int) -> Sample:
-        """Return the row at ``place``, from 0, as a sample."""
-        urls = tuple(url for column in self.urls if (url := column[place]))
-        return Sample(str(self.first + place), urls=urls, fault="" if urls else "the row has no URL")
+    def samples(self, places: Collection[int] | None = None) -> Iterator[Sample]:
+        """Yield the rows at ``places``, or all, as samples: one a row, or one a picture of a row."""
+        places = range(self.count) if places is None else places
+        urls, pictures = self.urls.by_row(places), self.pictures.by_row(places)
+        files, phashes = self.files.by_row(places), self.phashes.by_row(places)
+        for place in places:
+            mine = pictures.get(place, [])
+            # A picture is compared by better hashes than a pHash.
+            told = zip_longest(files.get(place, []), [] if mine else phashes.get(place, []))
+            known = tuple(Fingerprint(VERSION, MIN_QUALITY, phash, {}, sha256) for sha256, phash in told)
+            addresses = tuple(urls.get(place, []))
+            fault = self.faults.get(place, "" if addresses or known or mine else "the row has no URL")
+            key = str(self.first + place)
+            yield Sample(key, None, addresses, fault, None if fault or not mine else mine[0], known)
+            for one in [] if fault else mine[1:]:
+                yield Sample(key, place=one)
 
 
 Keeping: TypeAlias = Callable[[Rows], NDArray[np.bool_]]

@@ -4,8 +4,9 @@ The schema stays with its metadata (the ``huggingface`` key, without which an im
 struct), and so do the row groups. Needs the extra ``[parquet]``.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,12 @@ __all__ = [
     "MAX_COLUMN_BYTES",
     "ParquetEntries",
     "all_but",
+    "batches_of",
+    "opened_parquet",
     "pyarrow_modules",
     "read_columns",
     "rewrite_parquet",
+    "texts_of",
 ]
 
 MAX_COLUMN_BYTES = 256 * 1024 * 1024
@@ -27,6 +31,9 @@ MAX_COLUMN_BYTES = 256 * 1024 * 1024
 
 _BATCH = 4096
 _MOST_ROWS, _BATCH_BYTES = 1 << 16, 64 << 20
+_BUFFER = 1 << 20
+"""Bytes that are read of a column at a time."""
+_NUMBER_BYTES = 8
 
 
 def pyarrow_modules() -> tuple[Any, Any]:
@@ -73,8 +80,7 @@ class ParquetEntries:
         if not lost:
             return self._data
         sink = self._arrow.BufferOutputStream()
-        with self._reading() as file:
-            rewrite_parquet(file, sink, all_but(lost), [])
+        rewrite_parquet(self._arrow.BufferReader(self._data), sink, all_but(lost), [])
         return bytes(sink.getvalue())
 
     def _reading(self) -> Any:
@@ -117,35 +123,151 @@ def all_but(lost: Collection[int]) -> Callable[[int, Any], NDArray[np.bool_]]:
 
 
 def rewrite_parquet(
-    file: Any, target: Any | None, keep: Callable[[int, Any], NDArray[np.bool_]], columns: Sequence[str]
+    source: Any, target: Any | None, keep: Callable[[int, Any], NDArray[np.bool_]], columns: Sequence[str]
 ) -> None:
-    """Read an open parquet file once, and write the rows that stay to ``target``, row group by row group.
+    """Read a parquet file once, and write the rows that stay to ``target``, row group by row group.
 
     ``keep`` is given the number of a batch's first row and the batch, with ``columns`` at least, and says
     which rows stay, ``bool[n]``. Without ``target`` nothing is written, and no other column is read. A row
-    group of more than :data:`MAX_COLUMN_BYTES` becomes several.
+    group of more than :data:`MAX_COLUMN_BYTES` becomes several. Raises :class:`DatasetError` for a file that
+    cannot be read.
     """
     arrow, parquet = pyarrow_modules()
-    wanted, schema, first = list(columns) if target is None else None, file.schema_arrow, 0
-    with nullcontext() if target is None else parquet.ParquetWriter(target, schema) as out:
-        for group in range(file.num_row_groups):
-            held: list[Any] = []
-            size = _rows_at_once(file.metadata.row_group(group))
-            for batch in file.iter_batches(size, row_groups=[group], columns=wanted):
-                kept = arrow.array(keep(first, batch))
-                first += batch.num_rows
-                held += [] if out is None else [batch.filter(kept)]
-                if sum(one.nbytes for one in held) > MAX_COLUMN_BYTES:
+    with opened_parquet(source) as file:
+        wanted, schema, first = list(columns) if target is None else None, file.schema_arrow, 0
+        with nullcontext() if target is None else parquet.ParquetWriter(target, schema) as out:
+            for group in range(file.num_row_groups):
+                held: list[Any] = []
+                for batch in batches_of(source, file, group, wanted):
+                    kept = arrow.array(keep(first, batch))
+                    first += batch.num_rows
+                    held += [] if out is None else [batch.filter(kept)]
+                    if sum(one.nbytes for one in held) > MAX_COLUMN_BYTES:
+                        _write_rows(out, held, schema)
+                        held = []
+                if out is not None:
                     _write_rows(out, held, schema)
-                    held = []
-            if out is not None:
-                _write_rows(out, held, schema)
 
 
-def _rows_at_once(group: Any) -> int:
-    """Return how many rows of a row group are some 64 MB, as far as its own figures go."""
-    fit = _BATCH_BYTES // max(1, group.total_byte_size // max(1, group.num_rows))
-    return int(min(max(fit, 64), _MOST_ROWS))
+def opened_parquet(source: Any) -> Any:
+    """Open a parquet file so that its columns are streamed: a row group is never in memory whole.
+
+    ``source`` is a path or an Arrow file. Raises :class:`DatasetError` for what is no parquet file.
+    """
+    _, parquet = pyarrow_modules()
+    with _named(source):
+        return parquet.ParquetFile(source, pre_buffer=False, buffer_size=_BUFFER)
+
+
+def batches_of(source: Any, file: Any, group: int, columns: Sequence[str] | None) -> Iterator[Any]:
+    """Yield the rows of a row group, some 64 MB of them at a time; ``file`` is ``source``, open.
+
+    Raises :class:`DatasetError` for a file that cannot be read.
+    """
+    arrow, _ = pyarrow_modules()
+    rows = _rows_at_once(source, file.metadata, group, columns)
+    held: list[Any] = []
+    for batch in _named_batches(source, file.iter_batches(rows, row_groups=[group], columns=columns)):
+        held.append(batch)
+        if sum(one.nbytes for one in held) >= _BATCH_BYTES or len(held) * rows >= _MOST_ROWS:
+            yield from arrow.Table.from_batches(held).combine_chunks().to_batches()
+            held = []
+    if held:
+        yield from arrow.Table.from_batches(held).combine_chunks().to_batches()
+
+
+def _named_batches(source: Any, batches: Iterator[Any]) -> Iterator[Any]:
+    while True:
+        with _named(source):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
+@contextmanager
+def _named(source: Any) -> Iterator[None]:
+    """Give the errors of Arrow the name of the file."""
+    arrow, _ = pyarrow_modules()
+    try:
+        yield
+    except (OSError, ValueError, MemoryError, arrow.ArrowException) as error:
+        name = source if isinstance(source, str | Path) else "it"
+        raise DatasetError(f"{name} is not a parquet file that can be read: {error}") from error
+
+
+def _rows_at_once(source: Any, metadata: Any, number: int, columns: Sequence[str] | None) -> int:
+    """Return how many rows of a row group are at most some 64 MB.
+
+    A value that stands in a dictionary once can fill any number of rows, so the longest there counts for
+    all; a list can have any number of values in a row, so these are counted.
+    """
+    group = metadata.row_group(number)
+    chunks = [group.column(at) for at in range(group.num_columns)]
+    if columns is not None:
+        chunks = [one for one in chunks if _is_below(one.path_in_schema, columns)]
+    size = sum(
+        max(one.total_uncompressed_size, one.num_values * _longest(source, metadata, number, one))
+        for one in chunks
+    )
+    return int(min(max(_BATCH_BYTES // max(1, size // max(1, group.num_rows)), 1), _MOST_ROWS))
+
+
+def _is_below(path: str, columns: Sequence[str]) -> bool:
+    return any(path == name or path.startswith(f"{name}.") for name in columns)
+
+
+def _longest(source: Any, metadata: Any, group: int, chunk: Any) -> int:
+    """Return how many bytes a value of a column may have that does not stand there for itself."""
+    _, parquet = pyarrow_modules()
+    if chunk.physical_type != "BYTE_ARRAY":
+        return _NUMBER_BYTES
+    if "DELTA_BYTE_ARRAY" in chunk.encodings:
+        # Each value may begin as the one before it does, so a long one costs nothing more.
+        return int(chunk.total_uncompressed_size)
+    if not chunk.has_dictionary_page:
+        return 0
+    path = chunk.path_in_schema
+    with (
+        _named(source),
+        parquet.ParquetFile(
+            source, metadata=metadata, read_dictionary=[path], pre_buffer=False, buffer_size=_BUFFER
+        ) as file,
+    ):
+        batch = next(file.iter_batches(1, row_groups=[group], columns=[path]), None)
+        return 0 if batch is None else _longest_in(batch.column(0), int(chunk.total_uncompressed_size))
+
+
+def _longest_in(array: Any, otherwise: int) -> int:
+    """Return the length of the longest value in the dictionary of an array."""
+    from pyarrow import compute
+
+    arrow, _ = pyarrow_modules()
+    while isinstance(array, arrow.StructArray | arrow.ListArray | arrow.LargeListArray):
+        array = array.field(0) if isinstance(array, arrow.StructArray) else array.values
+    if not isinstance(array, arrow.DictionaryArray):
+        return otherwise
+    return int(compute.max(compute.binary_length(array.dictionary)).as_py() or 0)
+
+
+def texts_of(array: Any) -> list[Any]:
+    """Return the values of an Arrow array of texts or bytes as texts; what is not UTF-8 stays bytes."""
+    arrow, _ = pyarrow_modules()
+    if arrow.types.is_string(array.type) or arrow.types.is_large_string(array.type):
+        try:
+            texts: list[Any] = array.to_pylist()
+        except UnicodeDecodeError:
+            array = array.cast(arrow.large_binary())
+        else:
+            return texts
+    return [_text(value) for value in array.to_pylist()]
+
+
+def _text(value: Any) -> Any:
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return value
 
 
 def _write_rows(out: Any, held: Sequence[Any], schema: Any) -> None:

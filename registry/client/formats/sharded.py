@@ -6,6 +6,7 @@ else does.
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -72,7 +73,7 @@ class TableFolder:
         """Yield every row of every table, under its name and number."""
         for name in self.shards():
             for one in self.shard(name).samples():
-                yield Sample(f"{name}/{one.key}", urls=one.urls, fault=one.fault)
+                yield replace(one, key=f"{name}/{one.key}")
         yield from self.rest(()).samples()
 
     def shards(self) -> list[str]:

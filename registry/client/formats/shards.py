@@ -164,9 +164,8 @@ class TarShard:
         table, stats = table_of(self._shard), stats_of(self._shard)
         if table in self._places:
             if lost := self._lost_rows(plan.gone):
-                _, parquet = pyarrow_modules()
-                with parquet.ParquetFile(self._root / table) as file:
-                    rewrite_parquet(file, target / table, all_but({row.number for row in lost}), [])
+                lost_rows = {row.number for row in lost}
+                rewrite_parquet(self._root / table, target / table, all_but(lost_rows), [])
             else:
                 copy_file(self._root / table, target / table)
         mended = self._new_stats(plan.gone) if stats in self._places else None
