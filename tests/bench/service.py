@@ -59,7 +59,7 @@ from registry.registrar import Caller, Draft, Registrar, WorkDraft
 from registry.store import Store, index_rows
 from registry.urls import canonicalize_url
 
-__all__ = ["peer", "section"]
+__all__ = ["peer", "section", "serving"]
 
 _ROOT = Path(__file__).parent.parent.parent
 _WINDOWS = ("full", "trim", "start", "middle", "end")
@@ -95,7 +95,7 @@ def section(plan: Plan) -> Iterator[Item]:
     with tempfile.TemporaryDirectory(dir=plan.folder, prefix="service-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         queries = _queries(hashes.reshape(-1, 4))
-        with _serving(folder / "data") as served:
+        with serving(folder / "data") as served:
             yield from _registered(served, hashes)
             yield from _filtered(served, folder, plan.count(100_000, full=1_000_000))
             found, rates = _asked(served, queries, seconds)
@@ -460,7 +460,8 @@ def _url(number: int) -> str:
 
 
 @contextmanager
-def _serving(folder: Path) -> Iterator[_Served]:
+def serving(folder: Path) -> Iterator[_Served]:
+    """Serve a new registry in ``folder`` while the block lasts."""
     folder.mkdir()
     store = Store.open(f"sqlite:///{folder / 'registry.sqlite'}")
     migrate(store)
