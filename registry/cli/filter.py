@@ -111,6 +111,11 @@ class ShareType(click.ParamType[tuple[int, int]]):
     help="Go on from the shards that an earlier run has done, or delete them and begin anew.",
 )
 @click.option(
+    "--subset",
+    is_flag=True,
+    help="Of a DataComp pool write DST as a subset, a .npy of the uids that stay, and no tables.",
+)
+@click.option(
     "--own",
     type=click.Path(exists=True, path_type=Path),
     help="Your own works, to be kept: a folder of pictures, or a list of sha256: and pdq: lines.",
@@ -159,6 +164,7 @@ def filter_(
     engine: str,
     share: tuple[int, int] | None,
     resume: bool,
+    subset: bool,
     own: Path | None,
     min_evidence: int,
     in_place: bool,
@@ -189,6 +195,7 @@ def filter_(
       caveat filter my-set my-set-clean --dry-run        what would go?
       caveat filter shards clean --workers 8             Ctrl-C, and again: it goes on
       caveat filter shards clean --shard 3/16            one of 16 jobs; then without it
+      caveat filter pool kept.npy --subset               a subset of a DataComp pool
       caveat filter my-set --in-place --quarantine away  no copy: what goes is moved
       caveat filter                                      asks for both, on a terminal
     """
@@ -199,7 +206,7 @@ def filter_(
     met = frozenset(licences)
     rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "", review, met, min_evidence, works)
     asked = asked_of(registry_urls, key, snapshot, max_age, private=private)
-    options = Options(engine, workers, share, resume, on_error == "stop", dry_run)
+    options = Options(engine, workers, share, resume, on_error == "stop", dry_run, subset)
     with progress_bar("checking") as bar, sites_if(site_signals) as sites:
         run = filter_in_place if in_place else filter_dataset
         summary = run(

@@ -16,6 +16,7 @@ from typing import Any
 import registry
 from registry.client.engines import ENGINES
 from registry.client.formats import Format, Sharded, Table, detect
+from registry.client.formats.datacomp import is_pool, kept_of_pool, write_subset
 from registry.client.formats.files import appearing, remove
 from registry.client.making import Making, account_folder, gone_from, write_names
 from registry.client.pictures import default_workers
@@ -23,7 +24,7 @@ from registry.client.report import write_report
 from registry.client.sharding import Destination, Progress, ShardReport, ShardSpec, process_here
 from registry.client.summary import FilterSummary
 from registry.client.verdicts import Judges, Registry, Rules, SiteReader
-from registry.errors import DatasetError, InputError
+from registry.errors import DatasetError, FormatError, InputError
 
 __all__ = ["FilterSummary", "Options", "Progress", "account_folder", "filter_dataset"]
 
@@ -38,7 +39,8 @@ class Options:
     """How a run is done; none of it changes what is kept.
 
     ``share`` is (i, n) for one that takes every n-th shard, the i-th first, from 1, and leaves the end to
-    another. ``resume`` goes on from the shards of an earlier run that did not end.
+    another. ``resume`` goes on from the shards of an earlier run that did not end. ``subset`` writes a
+    DataComp subset of a pool, the uids of the rows that stay, in place of its tables.
     """
 
     engine: str = "local"
@@ -47,6 +49,7 @@ class Options:
     resume: bool = True
     stop_on_error: bool = False
     dry_run: bool = False
+    subset: bool = False
 
     def __post_init__(self) -> None:
         if self.share is not None and not 1 <= self.share[0] <= self.share[1]:
@@ -79,6 +82,8 @@ def filter_dataset(
         raise InputError("no registry to ask", hint="Name one with --registry, or set CAVEAT_REGISTRY.")
     _check_places(source, target)
     dataset = detect(source, format_name)
+    if options.subset:
+        _require_pool(source, dataset)
     in_marks = all(["max_marks" in one.check_parameters() for one in registries])
     summary = FilterSummary(
         source=source,
@@ -195,16 +200,27 @@ class _Filtering:
         """Ask whether the run may appear, and write its report; what must not appear goes."""
         summary = self.summary
         if not self.progress.confirm(summary):
-            summary.target = None
+            summary.target, summary.notable = None, list(summary.notable)
             remove(account)
             remove(output)
             return
         if summary.target is not None:
             summary.account = account_folder(summary.target)
+        if summary.format == "parquet":
+            self._write_subset(account, output)
         if not summary.kept:
             summary.target = None
             remove(output)
         write_report(account / "report.html", summary)
+
+    def _write_subset(self, account: Path, output: Path) -> None:
+        """Write the uids of a DataComp pool that are left: beside the account, or as the output."""
+        kept = kept_of_pool(self.summary.source, account)
+        if self.options.subset:
+            remove(output)
+            write_subset(output, kept)
+        elif kept:
+            write_subset(account / "subset.npy", kept)
 
     def _spec(self, shard: str, making: Making | None = None) -> ShardSpec:
         return ShardSpec(
@@ -215,16 +231,27 @@ class _Filtering:
             None if making is None else making.account,
             self.in_marks,
             self.options.stop_on_error,
+            not self.options.subset,
         )
 
     def _settings(self) -> dict[str, Any]:
         """Return what a resumed run must have in common with the one before."""
         wire = self.summary.to_wire()
-        return {name: wire[name] for name in _SETTINGS} | {"version": registry.__version__}
+        settings = {name: wire[name] for name in _SETTINGS}
+        return settings | {"subset": self.options.subset, "version": registry.__version__}
 
     @property
     def _workers(self) -> int:
         return self.options.workers or default_workers()
+
+
+def _require_pool(source: Path, dataset: Format | Table | Sharded) -> None:
+    names = dataset.shards() if isinstance(dataset, Sharded) else [""]
+    if dataset.name != "parquet" or not all(is_pool(source / name) for name in names):
+        raise FormatError(
+            f"{source} is no DataComp pool",
+            hint="A pool is parquet with url and with uid, 32 hex digits. Leave out --subset.",
+        )
 
 
 def _check_places(source: Path, target: Path) -> None:

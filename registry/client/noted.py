@@ -12,6 +12,7 @@ from typing import Any, overload
 import rfc8785
 
 from registry.client.formats import Sample
+from registry.client.formats.cell import Cell
 from registry.client.place import Place
 from registry.client.verdicts import Verdict
 from registry.decision import Decision
@@ -97,8 +98,11 @@ def _verdict(wire: Mapping[str, Any], place: Place | None) -> Verdict:
         fingerprint = parse_fingerprint(keys["fingerprint"], QUERY_FORMS)
         if "sha256" in keys:
             fingerprint = replace(fingerprint, sha256=bytes.fromhex(keys["sha256"]))
-    path = None if place is None else place.path
-    sample = Sample(wire["path"], path, tuple(keys.get("urls", ())), place=place if archive else None)
+    is_cell = isinstance(place, Cell)
+    path = None if place is None or is_cell else place.path
+    sample = Sample(
+        wire["path"], path, tuple(keys.get("urls", ())), place=place if archive or is_cell else None
+    )
     return Verdict(
         sample,
         Status(wire["status"]),
@@ -130,9 +134,14 @@ def _reading(wire: Mapping[str, Any]) -> Reading:
 
 
 def _wire_of(place: Place) -> list[Any]:
+    if isinstance(place, Cell):
+        return [str(place.path), place.column, place.row, place.item]
     return [str(place.path), place.offset, place.size, place.unpacked, place.crc]
 
 
 def _place_of(wire: list[Any]) -> Place:
     path, *rest = wire
+    if isinstance(rest[0], str):
+        column, row, item = rest
+        return Cell(Path(path), column=column, row=row, item=item)
     return Place(Path(path), *rest)

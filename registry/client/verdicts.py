@@ -7,7 +7,7 @@ read, unless what could be read removes it: then it is removed, and the reason s
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any, Protocol
 
 import numpy as np
@@ -247,21 +247,24 @@ def with_others(verdict: Verdict, gone: Mapping[str, str]) -> Verdict:
 
 
 def _questions(sample: Sample, fingerprint: Fingerprint | None) -> list[Asked]:
-    """One question a sample, and one more for each further address."""
-    first = Asked(sample.urls[0] if sample.urls else None, fingerprint)
-    return [first, *(Asked(url) for url in sample.urls[1:])]
+    """One question a sample, and one more for each further address or fingerprint."""
+    prints = [] if fingerprint is None else [fingerprint]
+    prints += [one for one in sample.known if one is not fingerprint]
+    return [Asked(*one) for one in zip_longest(sample.urls, prints)]
 
 
 def _fault(sample: Sample, hashed: Hashed | None) -> str:
     if hashed is not None and hashed.error:
         return hashed.error
-    if not sample.fault and not sample.urls and hashed is None:
+    if not sample.fault and not sample.urls and not sample.known and hashed is None:
         return "nothing to look up"
     return sample.fault
 
 
 def _fingerprint(sample: Sample, hashed: dict[Place | None, Hashed]) -> Fingerprint | None:
-    return None if (place := sample.picture) is None else hashed[place].fingerprint
+    if (place := sample.picture) is not None:
+        return hashed[place].fingerprint
+    return sample.known[0] if sample.known else None
 
 
 def _reading(sample: Sample, hashed: dict[Place | None, Hashed]) -> Reading:

@@ -29,6 +29,7 @@ class Cell(Place):
     ``data`` are its bytes while they are at hand; they do not count when places are compared.
     """
 
+    sidecars: tuple[Place, ...] | None = ()
     column: str = ""
     row: int = 0
     item: int = 0
