@@ -22,6 +22,7 @@ from registry.cli.index import find, index
 from registry.cli.joining import Commands
 from registry.cli.log import log
 from registry.cli.publish import publish
+from registry.cli.recheck import recheck
 from registry.cli.register import register, withdraw
 from registry.cli.signals import signals
 from registry.cli.snapshot import snapshot
@@ -61,6 +62,7 @@ for _command in (
     index,
     log,
     publish,
+    recheck,
     register,
     signals,
     snapshot,

@@ -23,7 +23,7 @@ from registry.preference import Action, Mode, Preference, Status, Use
 from registry.signals import Fault, Reading
 from registry.statement import Statement
 
-__all__ = ["Notes", "write_notes"]
+__all__ = ["Notes", "verdict_of", "write_notes"]
 
 
 def write_notes(path: Path, verdicts: Iterable[Verdict]) -> None:
@@ -78,6 +78,14 @@ class Notes(Sequence[Verdict]):
             with path.open("rb") as lines:
                 for line in lines:
                     yield _read(line, path)
+
+
+def verdict_of(wire: Mapping[str, Any]) -> Verdict:
+    """Return the verdict of a line of ``decisions.jsonl``, whose picture is not at hand.
+
+    Raises KeyError, TypeError or ValueError, and :class:`registry.errors.CaveatError`.
+    """
+    return _verdict(wire, None)
 
 
 def _read(line: bytes, path: Path) -> Verdict:
