@@ -41,7 +41,7 @@ FORMATS = {
     **PICTURE_FORMATS,
     "csv": "a CSV file with a column of URLs, or a folder of such files",
     "tsv": "a TSV file with a column of URLs, or a folder of such files",
-    "parquet": "a parquet file with a column of URLs, or a folder of such files",
+    "parquet": "a parquet file with a column of URLs, of SHA-256 or of pictures, or a folder of such files",
     "webdataset": "tar shards, or one, with pictures and texts of one key side by side (img2dataset)",
     "zip": "a zip archive of pictures, captions beside them under the same stem",
 }
