@@ -3,7 +3,8 @@
 No file is read but the decisions: they have the keys of each sample, its fingerprint, its addresses and what
 it says itself, and the registries are asked anew with these. Where none of them has an event since the run,
 nothing can have changed, and nobody is asked. A sample that was set aside then was never checked, and one
-that went with another follows that one: neither is asked about. What was declared as the maker's own stays so.
+that went with another follows that one: neither is asked about. What was declared as the maker's own stays
+so.
 
 For datasets of files. The decisions on a table do not have the rows that were kept.
 """
