@@ -201,6 +201,8 @@ def filter_(
     """
     if in_place or quarantine is not None:
         src, dst = _in_place(ctx, src, dst, quarantine if in_place else None)
+        if subset or share is not None:
+            raise click.UsageError("--in-place is for folders: leave out --subset and --shard.", ctx)
     src, dst = _places(ctx, src, dst)
     works = OwnWorks() if own is None else read_own(own, workers or default_workers())
     met = frozenset(licences)

@@ -2,8 +2,8 @@
 
 The pictures are those that `corpus.py` has unpacked, as img2dataset writes them: at most 768 pixels wide and
 high, JPEG at quality 90, a caption and JSON beside each, a thousand a shard. Every hundredth is registered.
-The filter is timed beside what people write first, a pHash by imagehash and a question over HTTP a picture, and
-beside decoding alone, both on some of the same pictures, in the same run. Prints a table in Markdown.
+The filter is timed beside what people write first, a pHash by imagehash and a question over HTTP a picture,
+and beside decoding alone, both on some of the same pictures, in the same run. Prints a table in Markdown.
 """
 
 import argparse

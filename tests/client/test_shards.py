@@ -479,6 +479,7 @@ def test_shards_beside_pictures_are_not_guessed_about(tmp_path, kit):
 def test_a_shard_that_changes_during_the_run_is_not_written(tmp_path, filtered, kit):
     path = tmp_path / "set.tar"
     path.write_bytes(tar([("a.png", kit.free(1))]))
+
     def change(*_):
         path.write_bytes(tar([("a.png", kit.free(2))]))
 
