@@ -51,6 +51,10 @@ class Page(HTMLParser):
         return self.tags.count("tr") + self.text.count('<li class="card')
 
 
+def _alive() -> int:
+    return sum(isinstance(one, Verdict) for one in gc.get_objects())
+
+
 class Many(list):
     """Verdicts that are made when they are asked for, one by one, and may be read once."""
 
@@ -63,14 +67,14 @@ class Many(list):
         self.decision = decide([RESERVED], Use.GENAI_TRAIN)
 
     def __iter__(self) -> Iterator[Verdict]:
+        before = _alive()
         for number in range(self.count):
             sample = Sample(f"10_a concept/a file name as downloads have it {number:09}.png", self.path)
             yield Verdict(
                 sample, Status.OK, self.action, self.decision.reason, self.decision, self.fingerprint
             )
             if number % 20_000 == 1_000:
-                alive = sum(isinstance(one, Verdict) for one in gc.get_objects())
-                self.most_alive = max(self.most_alive, alive)
+                self.most_alive = max(self.most_alive, _alive() - before)
 
     def __getitem__(self, _):
         raise AssertionError("the report picks none out")
