@@ -27,8 +27,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.client.http import MAX_ANSWER_BYTES, Asked, Known, Marks, RegistryClient
+from registry.client.http import Asked, Known, Marks, RegistryClient
 from registry.client.snapshot import question_of
+from registry.client.transport import MAX_ANSWER_BYTES, wrong_answer
 from registry.decision import decide, effective
 from registry.errors import InputError, RegistryAnswerError
 from registry.jsontext import strict_json
@@ -141,7 +142,7 @@ class PrivateRegistry:
     def _require_matches(self, statements: Iterable[Statement], kind: str) -> None:
         for one in statements:
             if one.match.kind != kind or not one.match.certain:
-                raise self._wrong(f"a statement by {one.match.kind} under a key of {kind}")
+                raise wrong_answer(self.url, f"a statement by {one.match.kind} under a key of {kind}")
 
     def _ask(self, keys: Iterable[bytes], of: str) -> tuple[int, dict[bytes, dict[bytes, _Statements]]]:
         """Return the event of the oldest answer, and by 16 bytes of ``keys`` what is said, by whole key."""
@@ -208,9 +209,9 @@ class PrivateRegistry:
             if len(said) != len(keys):
                 raise ValueError("a key that stands there twice")
         except (InputError, RegistryAnswerError) as error:
-            raise self._wrong(error.message) from error
+            raise wrong_answer(self.url, error.message) from error
         except (KeyError, TypeError, ValueError) as error:
-            raise self._wrong(f"a range that cannot be read ({error!r})") from error
+            raise wrong_answer(self.url, f"a range that cannot be read ({error!r})") from error
         return _Range(seq, said)
 
     def _statements(self, wires: Sequence[Mapping[str, Any]]) -> _Statements:
@@ -218,12 +219,6 @@ class PrivateRegistry:
             raise ValueError("a key without statements")
         return tuple(
             replace(Statement.from_wire(wire, registry=self.url), principal=_speaker(wire)) for wire in wires
-        )
-
-    def _wrong(self, what: str) -> RegistryAnswerError:
-        return RegistryAnswerError(
-            f"the registry at {self.url} answered {what}; nothing can follow from that",
-            hint="Check that the address is a Caveat registry of a matching version.",
         )
 
 

@@ -369,9 +369,10 @@ def test_a_client_takes_its_settings_along() -> None:
     client.max_items, client.max_marks = 11, 12
     copy = unpickled(pickle.dumps(client))
     assert (copy.url, copy.max_items, copy.max_marks) == (client.url, 11, 12)
-    assert copy._session.headers == client._session.headers
-    assert copy._timeout == client._timeout == (7, 7)
-    assert copy._session.get_adapter(copy.url).max_retries.total == 2
+    there, here = copy._transport, client._transport
+    assert there._session.headers == here._session.headers
+    assert there._timeout == here._timeout == (7, 7)
+    assert there._session.get_adapter(copy.url).max_retries.total == 2
     assert "secret" not in repr(client)
 
 
