@@ -39,8 +39,8 @@ _RETRIED = (429, 502, 503, 504)
 class Request:
     """One request: ``body`` is bytes as they are, or what goes as JSON.
 
-    An answer of more than ``largest`` bytes is refused. ``too_old`` says what a registry that answers 404 does
-    not do yet: ``say which keys it knows``. It is empty where every registry has the path.
+    An answer of more than ``largest`` bytes is refused. ``too_old`` says what a registry that answers 404
+    does not do, ``say which keys it knows``; it is empty where every registry has the path.
     """
 
     method: str
