@@ -17,7 +17,7 @@ TRIALS = {
     "fast": "from registry import fast; assert fast.kernels",
     "parquet": "import registry.client.formats.table as t; t.pyarrow_modules()",
     "hf": "from registry.client.huggingface import _datasets; _datasets()",
-    "index": "from registry.client.indexing.part import outside; outside()",
+    "index": "from registry.dataset_index.part import outside; outside()",
     "c2pa": "from registry.signals import c2pa; c2pa.c2pa_module().sdk_version()",
 }
 

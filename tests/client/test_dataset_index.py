@@ -24,11 +24,11 @@ from registry import fast
 from registry.calibration import Calibration, radii_of, shipped_calibration
 from registry.client import DatasetIndex, index_dataset
 from registry.client.indexing import building
-from registry.client.indexing.batch import FORM_CODES, Batch, Form
-from registry.client.indexing.listing import Listing
-from registry.client.indexing.part import open_part, write_part
-from registry.client.indexing.texts import A_BLOCK, Texts
 from registry.client.pictures import hash_files
+from registry.dataset_index.batch import FORM_CODES, Batch, Form
+from registry.dataset_index.listing import Listing
+from registry.dataset_index.part import open_part, write_part
+from registry.dataset_index.texts import A_BLOCK, Texts
 from registry.demo.training_set import PICTURES, make_training_set
 from registry.disk import only_writer
 from registry.errors import DatasetError, FormatError, InputError, StorageError
@@ -225,7 +225,7 @@ def test_a_window_finds_nothing_beyond_its_own_radius(radius, tmp_path, monkeypa
     [hashed] = hash_files([work("ada/sunflower")], registered=True)
     full = hashed.fingerprint.pdq["full"]
     stranger = Calibration(200, 60 - radius, hash_words([flipped(full, 60)]), np.zeros(1, np.uint32))
-    monkeypatch.setattr("registry.client.indexing.searching.shipped_calibration", lambda: stranger)
+    monkeypatch.setattr("registry.dataset_index.searching.shipped_calibration", lambda: stranger)
     index = at_distances(tmp_path, full, [0, 12, 13, 47], Form("full", False))
     [answer] = index.find_pictures([work("ada/sunflower")])
     assert [one.match.distance for one in answer.found] == [n for n in (0, 12, 13, 47) if n <= radius]
@@ -251,7 +251,7 @@ ASKED = {
     "https://ada.example/works/a.jpg": ("url", [0]),
     "HTTP://IMG.ada.example:80/works/b.jpg#top": ("url", [1, 3]),
     "https://img.ada.example/works/": ("prefix", [1, 3]),
-    "https://img.ada.example/work/": ("prefix", []),
+    "https://img.ada.example/wor/": ("prefix", []),
     "https://img.ada.example/": ("host", [1, 2, 3]),
     "img.ada.example": ("host", [1, 2, 3]),
     "www.ada.example": ("domain", [0, 1, 2, 3, 6]),
@@ -594,7 +594,7 @@ def test_parts_with_pictures_are_put_together_at_the_end(copies, kit, tmp_path, 
 
 
 def test_a_picture_that_is_near_to_very_many_is_found_and_said_to_be_in_more(kit, tmp_path, monkeypatch):
-    monkeypatch.setattr("registry.client.indexing.searching.MAX_NEAR", 3)
+    monkeypatch.setattr("registry.dataset_index.searching.MAX_NEAR", 3)
     source = kit.plant(tmp_path / "set", {f"{n}.png": kit.free(1) for n in range(6)})
     with Image.open(source / "0.png") as image:
         image.save(tmp_path / "copy.jpg", quality=90)

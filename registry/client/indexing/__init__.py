@@ -8,8 +8,8 @@ index.find("ada.example").count
 """
 
 from registry.client.indexing.building import IndexSummary, index_dataset, index_folder_of
-from registry.client.indexing.part import Counts
-from registry.client.indexing.searching import Answer, DatasetIndex, Found
+from registry.client.indexing.files import DatasetIndex
+from registry.dataset_index import Answer, Counts, Found
 
 __all__ = [
     "Answer",

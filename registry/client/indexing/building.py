@@ -15,11 +15,13 @@ from registry.client.formats import Dataset, Sample, detect
 from registry.client.formats.files import changed
 from registry.client.formats.sharded import TableFolder
 from registry.client.formats.table import CsvTable, ParquetTable
-from registry.client.indexing.batch import Batch, hashed_batch, joined
 from registry.client.indexing.columns import table_batches
-from registry.client.indexing.listing import LIST, Listing, digest_of, read_listing, write_listing
-from registry.client.indexing.part import Counts, Listed, open_part, outside, write_part
+from registry.client.indexing.digest import digest_of
+from registry.client.indexing.hashing import hashed_batch
 from registry.client.pictures import default_workers
+from registry.dataset_index.batch import Batch, joined
+from registry.dataset_index.listing import LIST, Listing, read_listing, write_listing
+from registry.dataset_index.part import Counts, Listed, open_part, outside, write_part
 from registry.errors import DatasetError, InputError
 
 __all__ = [

@@ -19,7 +19,7 @@ from registry.client.formats.entries import csv_rows
 from registry.client.formats.metadata import url_columns
 from registry.client.formats.parquet_entries import MAX_COLUMN_BYTES, pyarrow_modules
 from registry.client.formats.table import DELIMITERS
-from registry.client.indexing.batch import Batch
+from registry.dataset_index.batch import Batch
 from registry.errors import DatasetError
 
 __all__ = ["PHASH_COLUMNS", "table_batches"]

@@ -14,16 +14,15 @@ What could not be compared is not "not found": an index without pictures answers
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from registry.calibration import radii_of, shipped_calibration
 from registry.canonical import canonical_urls
-from registry.client.indexing.batch import FORM_CODES
-from registry.client.indexing.listing import Listing, read_listing
-from registry.client.indexing.part import OpenPart, open_part
-from registry.client.pictures import Hashed, hash_files
+from registry.dataset_index.batch import FORM_CODES
+from registry.dataset_index.listing import Listing, read_listing
+from registry.dataset_index.part import OpenPart, open_part
 from registry.errors import DatasetError, InputError
 from registry.fingerprint import (
     MIN_QUALITY,
@@ -40,7 +39,7 @@ from registry.preference import Status
 from registry.statement import Match
 from registry.urls import RuleKind, canonicalize_url, exact_key, registered_domain, url_rule
 
-__all__ = ["Answer", "DatasetIndex", "Found"]
+__all__ = ["Answer", "Found", "OpenIndex"]
 
 _Hits = dict[tuple[int, int], Match]
 """Part and sample in it → by what it was found."""
@@ -89,14 +88,14 @@ class Answer:
         }
 
 
-class DatasetIndex:
+class OpenIndex:
     """An index that is open, every part of it checked; ``listing`` says what is in it."""
 
     def __init__(self, listing: Listing, parts: Sequence[OpenPart]) -> None:
         self.listing, self._parts = listing, tuple(parts)
 
     @classmethod
-    def open(cls, folder: Path | str) -> "DatasetIndex":
+    def open(cls, folder: Path | str) -> Self:
         """Check and open the index in ``folder``.
 
         Raises :class:`DatasetError` when it is none, not complete, or damaged.
@@ -117,11 +116,6 @@ class DatasetIndex:
         """Yield name and reason of every sample that cannot be found by all that it has."""
         for part in self._parts:
             yield from part.faults()
-
-    def find_pictures(self, paths: Sequence[Path], *, limit: int = 20, workers: int = 1) -> Iterator[Answer]:
-        """Yield the answer for each picture file, in order; at most ``limit`` samples are named in each."""
-        for path, hashed in zip(paths, hash_files(paths, registered=True, workers=workers), strict=True):
-            yield self._of_picture(str(path), hashed, limit)
 
     def find(self, text: str, *, limit: int = 20) -> Answer:
         """Return the answer for an address, a folder of addresses, a host or a registered domain."""
@@ -145,10 +139,9 @@ class DatasetIndex:
         said = self._said(count, "address", "addresses", where.get(kind, "under this domain"))
         return Answer(text, Status.OK, said, count, tuple(named))
 
-    def _of_picture(self, name: str, hashed: Hashed, limit: int) -> Answer:
-        if hashed.fingerprint is None:
-            return Answer(name, Status.ERROR, hashed.error)
-        hits, cut = self._hits(hashed.fingerprint)
+    def find_picture(self, name: str, fingerprint: Fingerprint, *, limit: int = 20) -> Answer:
+        """Return the answer for the work that people call ``name``, by its registered fingerprint."""
+        hits, cut = self._hits(fingerprint)
         nearest = sorted(hits.items(), key=_rank)[:limit]
         found = tuple(self._found(*place, match) for place, match in nearest)
         if cut:
@@ -157,7 +150,7 @@ class DatasetIndex:
                 f"{len(hits):,} samples at least: near to more than {MAX_NEAR:,}, and not all were looked at"
             )
             return Answer(name, Status.OK if hits else Status.ERROR, reason, len(hits), found, complete=False)
-        unchecked = "" if hits else self._unchecked(hashed.fingerprint)
+        unchecked = "" if hits else self._unchecked(fingerprint)
         if unchecked:
             return Answer(name, Status.NOT_CHECKED, unchecked)
         return Answer(name, Status.OK, self._said(len(hits), "sample", "samples"), len(hits), found)

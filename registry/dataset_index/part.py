@@ -7,7 +7,7 @@ of files, PDQ hashes, pHashes. What is added says to whom they belong:
   a domain, stand together. A key of one address, of a host or of a domain leads to a *span*: the first of
   its addresses, and how many;
 * every other key and hash leads to the number of its sample in the part;
-* names, addresses and faults are texts in blocks (:mod:`registry.client.indexing.texts`).
+* names, addresses and faults are texts in blocks (:mod:`registry.dataset_index.texts`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.client.indexing.batch import Batch
-from registry.client.indexing.texts import Texts
+from registry.dataset_index.batch import Batch
+from registry.dataset_index.texts import Texts
 from registry.errors import DatasetError, FormatError, SegmentError
 from registry.fingerprint import REVIEW_RADIUS, VERSION, hash_words
 from registry.index import Entries, FrozenIndex

@@ -3,7 +3,6 @@
 ``index.json`` is replaced whole, by renaming. A part counts once it is listed.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -12,14 +11,12 @@ from operator import add
 from pathlib import Path
 from typing import Any
 
-from registry.client.formats.files import state_of
-from registry.client.formats.folder import walk
-from registry.client.indexing.part import Counts, Listed, file_of, outside
+from registry.dataset_index.part import Counts, Listed, file_of, outside
 from registry.errors import DatasetError, InputError
 from registry.fingerprint import VERSION
 from registry.jsontext import strict_json
 
-__all__ = ["LIST", "Listing", "digest_of", "read_listing", "write_listing"]
+__all__ = ["LIST", "Listing", "read_listing", "write_listing"]
 
 LIST = "index.json"
 _FORMAT = 1
@@ -40,22 +37,6 @@ class Listing:
     def counts(self) -> Counts:
         """What all parts hold."""
         return reduce(add, (part.counts for part in self.parts), Counts())
-
-
-def digest_of(source: Path) -> str:
-    """Return what changes when a dataset does: of names, sizes and times of its files; hexadecimal."""
-    root, names = source, []
-    if source.is_dir():
-        names = walk(source)
-    else:
-        # A shard may have its table beside it.
-        root = source.parent
-        beside = (f"{source.stem}.parquet", f"{source.stem}_stats.json") if source.suffix == ".tar" else ()
-        names = [source.name, *(name for name in beside if (root / name).is_file())]
-    found = hashlib.sha256()
-    for name in names:
-        found.update(repr((name, *state_of(root / name))).encode())
-    return found.hexdigest()
 
 
 def read_listing(folder: Path) -> Listing | None:
