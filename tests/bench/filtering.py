@@ -326,9 +326,9 @@ def _all(folder: Path, rows: int) -> str:
     wanted = _write_rows(folder / "urls", rows)
     found: dict[str, Figures] = {}
     os.environ[_MARK] = "server"
-    with service._serving(folder / "data") as served:
+    with service.serving(folder / "data") as served:
         snapshot = _lodge(served)
-        service._warm_up(served)
+        service.warm_up(served)
         time.sleep(5)  # The index is built anew from what was lodged.
         loads = [os.getloadavg()[0]]
         for number, way in enumerate(WAYS):

@@ -162,7 +162,7 @@ def _registered(served: _Served, hashes: NDArray[np.uint64]) -> Iterator[Item]:
         f"{took['wall']:.0f} s after the last of {short(len(hashes))} works was registered, the index files "
         f"held all, or all but fewer than {LEAST:,}, which the workers hold in memory."
     )
-    _warm_up(served)
+    warm_up(served)
 
 
 def _imported(served: _Served, hashes: NDArray[np.uint64], begin: int) -> None:
@@ -215,7 +215,7 @@ def _not_in_files(store: Store, folder: IndexFolder) -> int:
         return index_rows.count_between(connection, upto, store.head())
 
 
-def _warm_up(served: _Served) -> None:
+def warm_up(served: _Served) -> None:
     """Let the workers take new segments over, and load or compile their loops, at first requests."""
     one = {"id": "0", "url": _url(1), "fingerprint": {"v": 1, "quality": 90, "pdq": {"full": "0f" * 32}}}
     asking = Asking(_LOOKUP, [json.dumps({"items": [one]}).encode()], 1, served.headers)
