@@ -9,6 +9,7 @@
     │   │   └── PictureTooLargeError  more pixels than are decoded
     │   ├── DatasetError            a dataset that cannot be read or written
     │   │   └── FormatError         no format fits, or more than one does
+    │   ├── ModelError              a model file that cannot be read or written
     │   ├── ProofError              a proof, a checkpoint or a signature that does not hold
     │   ├── SnapshotError           a snapshot that is damaged, incomplete or of another kind
     │   │   └── StaleSnapshotError  older than it may be
@@ -47,6 +48,7 @@ __all__ = [
     "InvalidRuleError",
     "InvalidUrlError",
     "LogError",
+    "ModelError",
     "NotFoundError",
     "PayloadTooLargeError",
     "PictureError",
@@ -120,6 +122,10 @@ class DatasetError(InputError):
 
 class FormatError(DatasetError):
     """No dataset format fits, or more than one does."""
+
+
+class ModelError(InputError):
+    """A model file that cannot be read or written: not whole, or not of the form that it should have."""
 
 
 class ProofError(InputError):
