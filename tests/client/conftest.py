@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,11 @@ from registry.store import engine as engines
 DOMAIN = "gallery.example"
 RESERVED = {"train": "reserved", "genai-train": "reserved"}
 CAVEAT = Path(sys.executable).with_name("caveat")
+LEAVES_FILES_OPEN = [
+    # datasets leaves files of its streaming reader open until they are collected.
+    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 # The served registry.
@@ -143,12 +149,31 @@ Script = Callable[[dict[str, Any]], Reply | str]
 """Body of a look-up → status, body (JSON, or bytes as they are), headers; or "cut", or "hang"."""
 
 
-def unknown_to_all(body: dict[str, Any]) -> Reply:
-    results = [
-        {"id": item["id"], "status": "ok", "preference": "unknown", "reason": "Nobody.", "statements": []}
-        for item in body["items"]
-    ]
-    return 200, {"as_of_seq": 7, "results": results}, {}
+def said(**changed: Any) -> dict[str, Any]:
+    """A statement as a registry tells it: one work, reserved by its address, by whomever."""
+    return {
+        "preferences": {"genai-train": "reserved"},
+        "scope": "work",
+        "evidence_level": 0,
+        "state": "asserted",
+        "seq": 3,
+        "at": "2026-01-01T00:00:00Z",
+        "match": {"kind": "url", "certain": True},
+        **changed,
+    }
+
+
+def alike_to_all(preference: str, reason: str = "", *statements: dict[str, Any]) -> Script:
+    """Answer every item alike."""
+
+    def answer(body: dict[str, Any]) -> Reply:
+        alike = {"status": "ok", "preference": preference, "reason": reason, "statements": statements}
+        return 200, {"as_of_seq": 7, "results": [{"id": item["id"], **alike} for item in body["items"]]}, {}
+
+    return answer
+
+
+unknown_to_all = alike_to_all("unknown", "Nobody.")
 
 
 @dataclass
@@ -413,6 +438,31 @@ def run_of(
         return done[name]
 
     return run
+
+
+@pytest.fixture
+def filter_planted(live: Live, tmp_path: Path) -> Callable[[dict[str, Content]], tuple[Path, FilterSummary]]:
+    """Plant files, filter them, and return where the output is and what was told."""
+
+    def run(files: dict[str, Content]) -> tuple[Path, FilterSummary]:
+        source, target = plant(tmp_path / "set", files), tmp_path / "clean"
+        with live.client() as client:
+            return target, filter_dataset(source, target, [client], options=Options(workers=1))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """The library, kept off the network, with its cache in a folder of the test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setenv("HF_DATASETS_OFFLINE", "1")
+        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf")))
+        import datasets
+
+        datasets.disable_progress_bars()
+        yield datasets
 
 
 FOLDERS = ("folder", "kohya", "jsonl", "csv_metadata", "control_from_another_row", "emptied_metadata")

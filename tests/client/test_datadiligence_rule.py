@@ -7,7 +7,6 @@ global, so each side puts its own there first, and the end puts back what was.
 import asyncio
 import gc
 import http.client
-import importlib.util
 import json
 import logging
 import re
@@ -34,6 +33,7 @@ from registry.signals.iptc import DataMining
 from registry.signals.writing.c2pa import Credential, sign
 from registry.signals.writing.choice import choice
 from registry.signals.writing.xmp import XmpRights, write_preferences
+from tests.core.signals.certificates import credential
 
 with pytest.MonkeyPatch.context() as patch:
     patch.delenv("SPAWNING_OPTS_KEY", raising=False)
@@ -251,8 +251,8 @@ def works(kit: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
     from registry.demo.training_set import PICTURES
 
     plain = kit.free(31)
-    credential = certificates().credential()
-    signer = Credential(credential.chain, credential.key)
+    issued = credential()
+    signer = Credential(issued.chain, issued.key)
     reserved = sign(plain, "image/png", choice(), signer)
     on_terms = choice(condition=[Use.GENAI_TRAIN], terms="https://ada.example/licence")
     at = reserved.rindex(b"training-mining")
@@ -275,17 +275,6 @@ def works(kit: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
     for given, path in paths.items():
         path.write_bytes(contents[given])
     return paths
-
-
-def certificates() -> Any:
-    path = ROOT / "tests" / "core" / "signals" / "certificates.py"
-    spec = importlib.util.spec_from_file_location("caveat_test_certificates", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize("given", ROWS["Files"])

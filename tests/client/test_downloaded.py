@@ -12,11 +12,9 @@ from registry.client import Options, filter_dataset
 from registry.client.formats.downloaded import Downloaded, numbered_folders
 from registry.errors import DatasetError
 
-pytestmark = [
-    # datasets leaves files of its streaming reader open until they are collected.
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+from .conftest import LEAVES_FILES_OPEN
+
+pytestmark = LEAVES_FILES_OPEN
 
 FAILED = "failed_to_download"
 
@@ -54,13 +52,9 @@ def rows_of(data):
 
 
 @pytest.fixture
-def filtered(live, kit, tmp_path):
+def filtered(filter_planted, kit):
     def run(files):
-        target = tmp_path / "clean"
-        with live.client() as client:
-            summary = filter_dataset(
-                kit.plant(tmp_path / "set", files), target, [client], options=Options(workers=1)
-            )
+        target, summary = filter_planted(files)
         return kit.tree(target) if target.exists() else {}, summary
 
     return run

@@ -18,17 +18,11 @@ from registry.errors import (
 )
 from registry.preference import Preference, Status, Use
 
+from .conftest import said
+
 USE = Use.GENAI_TRAIN
 ITEMS = [Asked(url=f"https://free.example/{n}.jpg") for n in range(3)]
-SAYS: dict[str, Any] = {
-    "preferences": {"genai-train": "reserved"},
-    "scope": "work",
-    "evidence_level": 0,
-    "state": "asserted",
-    "seq": 3,
-    "at": "2026-01-01T00:00:00Z",
-    "match": {"kind": "url", "certain": True},
-}
+SAYS = said()
 
 Result = dict[str, Any]
 

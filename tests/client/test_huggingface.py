@@ -23,30 +23,13 @@ from registry.preference import Action, Mode
 from registry.signals.iptc import DataMining
 from registry.signals.writing.xmp import XmpRights, write_packet, write_preferences
 
-from .conftest import DOMAIN
+from .conftest import DOMAIN, LEAVES_FILES_OPEN
 
-pytestmark = [
-    # datasets leaves files of its streaming reader open until they are collected.
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = LEAVES_FILES_OPEN
 
 HERS, FREE = f"https://{DOMAIN}/1.jpg", "https://free.example/1.jpg"
 
 NO_MINING = XmpRights(DataMining.PROHIBITED)
-
-
-@pytest.fixture(scope="session")
-def datasets(tmp_path_factory):
-    """The library, kept off the network, with its cache in a folder of the test."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        patch.setenv("HF_DATASETS_OFFLINE", "1")
-        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf")))
-        import datasets
-
-        datasets.disable_progress_bars()
-        yield datasets
 
 
 @pytest.fixture

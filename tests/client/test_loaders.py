@@ -7,28 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from registry.client import Options, filter_dataset
+from .conftest import LEAVES_FILES_OPEN
 
-pytestmark = [
-    # datasets leaves files of its streaming reader open until they are collected.
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = LEAVES_FILES_OPEN
 
 FOLDERS = ["folder", "kohya", "jsonl", "csv_metadata", "control_from_another_row", "emptied_metadata"]
-
-
-@pytest.fixture(scope="session")
-def datasets(tmp_path_factory):
-    """The library, kept off the network, with its cache in a folder of the test."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        patch.setenv("HF_DATASETS_OFFLINE", "1")
-        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf")))
-        import datasets
-
-        datasets.disable_progress_bars()
-        yield datasets
 
 
 def captions_of(case):
@@ -93,24 +76,9 @@ def in_parquet(rows, features):
 VALUE = {"dtype": "string", "_type": "Value"}
 
 
-@pytest.fixture
-def filtered(live, kit, tmp_path):
-    """Plant files, filter them, and return where the output is and what was told."""
-
-    def run(files):
-        target = tmp_path / "clean"
-        with live.client() as client:
-            summary = filter_dataset(
-                kit.plant(tmp_path / "set", files), target, [client], options=Options(workers=1)
-            )
-        return target, summary
-
-    return run
-
-
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streaming"])
 def test_imagefolder_loads_what_metadata_in_parquet_still_names(
-    filtered, datasets, kit, copies, tmp_path, streaming
+    filter_planted, datasets, kit, copies, tmp_path, streaming
 ):
     rows = [
         {"file_name": "a.png", "text": "A"},
@@ -124,7 +92,7 @@ def test_imagefolder_loads_what_metadata_in_parquet_still_names(
         "work.jpg": copies["same"],
         "c.png": kit.free(2),
     }
-    target, summary = filtered(files)
+    target, summary = filter_planted(files)
     loaded = datasets.load_dataset(
         "imagefolder",
         data_dir=str(target),
@@ -141,11 +109,11 @@ def test_imagefolder_loads_what_metadata_in_parquet_still_names(
     assert after.schema.equals(before.schema, check_metadata=True)
 
 
-def test_the_lists_of_trainers_load_without_what_was_removed(filtered, datasets, kit, copies, tmp_path):
+def test_the_lists_of_trainers_load_without_what_was_removed(filter_planted, datasets, kit, copies, tmp_path):
     rows = [{"image_path": f"10_x/{name}", "caption": name} for name in ("a.png", "work.jpg", "c.png")]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     table = "filename,caption\n" + "".join(f"{row['image_path']},{row['caption']}\n" for row in rows)
-    target, summary = filtered(
+    target, summary = filter_planted(
         {
             "10_x/a.png": kit.free(1),
             "10_x/work.jpg": copies["same"],

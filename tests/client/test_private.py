@@ -34,6 +34,8 @@ from registry.store import Store
 from registry.urlkeys import url_keys
 from registry.urls import RuleKind, canonicalize_url, url_rule
 
+from .conftest import said
+
 USE = Use.GENAI_TRAIN
 RESERVED = {USE: Preference.RESERVED}
 FILE = b"\xab" * 32
@@ -248,15 +250,7 @@ def test_one_that_was_sent_to_another_process_asks_anew(here: Here) -> None:
 # Answers that are none.
 
 KEY = "0" * 32
-SAID = {
-    "preferences": {"genai-train": "reserved"},
-    "scope": "work",
-    "evidence_level": 0,
-    "state": "asserted",
-    "seq": 3,
-    "at": "2026-01-01T00:00:00Z",
-    "match": {"kind": "sha256", "certain": True},
-}
+SAID = said(match={"kind": "sha256", "certain": True})
 
 
 def answer(*keys: Any, **more: Any) -> bytes:

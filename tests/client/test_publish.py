@@ -1,6 +1,5 @@
 """``caveat publish``: files that are there stay, pictures keep their pixels, and what is not said is told."""
 
-import importlib.util
 import io
 import json
 import os
@@ -25,6 +24,7 @@ from registry.signals.tdmrep import PATH as TDMREP
 from registry.signals.writing.choice import stricter
 from registry.signals.writing.headers import SERVERS
 from registry.statement import Speaker
+from tests.core.signals import certificates
 
 SITE = "https://ada.example"
 TERMS = f"{SITE}/licence"
@@ -380,20 +380,9 @@ def test_originals_and_copies_that_are_there_stay(
 # -- signatures ------------------------------------------------------------------------------------
 
 
-def _certificates() -> Any:
-    path = Path(__file__).parents[1] / "core" / "signals" / "certificates.py"
-    spec = importlib.util.spec_from_file_location("caveat_test_certificates", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    certificates, folder = _certificates(), tmp_path_factory.mktemp("pem")
+    folder = tmp_path_factory.mktemp("pem")
     made = {}
     for name, purpose, kind in (("good", "emailProtection", "P-256"), ("web", "serverAuth", "P-384")):
         credential = certificates.credential(purpose, kind=kind)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from registry.cli.check import check
 from registry.cli.filter import filter_
@@ -18,39 +18,26 @@ from registry.client.pictures import MAX_SIDECAR_BYTES, hash_files
 from registry.client.verdicts import Judges, judge
 from registry.errors import InputError
 from registry.preference import Action, Mode, Status, Use
-from tests.core.signals import signing
+from tests.core.signals import packets, signing
 
-DMI = "http://ns.useplus.org/ldf/vocab/DMI-"
+from .conftest import alike_to_all, said
+
 TERMS = "https://ada.example/licence"
-PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-<rdf:Description rdf:about="" xmlns:plus="http://ns.useplus.org/ldf/xmp/1.0/"
- xmlns:xmpRights="http://ns.adobe.com/xap/1.0/rights/" xmlns:tdm="http://www.w3.org/ns/tdmrep/">
-{}</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
 
 
 def packet(dmi="", *others):
-    mining = f"<plus:DataMining>{DMI}{dmi}</plus:DataMining>" if dmi else ""
-    return PACKET.format(mining + "".join(others)).encode()
+    mining = f"<plus:DataMining>{packets.VOCABULARY}DMI-{dmi}</plus:DataMining>" if dmi else ""
+    return packets.packet(mining + "".join(others)).encode()
 
 
 ON_TERMS = packet("PROHIBITED-SEECONSTRAINT", f"<plus:OtherConstraints>{TERMS}</plus:OtherConstraints>")
 BROKEN = packet("PROHIBITED").replace(b"</rdf:RDF>", b"")
-BROKEN_BESIDE = PACKET.format("<rdf:Bag").encode()
+BROKEN_BESIDE = packets.packet("<rdf:Bag").encode()
 
 
 def with_xmp(data, kind, xmp):
-    out = io.BytesIO()
-    options = {"xmp": xmp}
-    if kind == "PNG":
-        info = PngImagePlugin.PngInfo()
-        info.add_itxt("XML:com.adobe.xmp", xmp.decode())
-        options = {"pnginfo": info}
-    elif kind == "TIFF":
-        options = {"tiffinfo": {700: xmp}}
     with Image.open(io.BytesIO(data)) as image:
-        image.save(out, kind, **options)
-    return out.getvalue()
+        return packets.saved(image, kind, xmp)
 
 
 @pytest.fixture
@@ -203,57 +190,22 @@ def test_one_that_cannot_be_decoded_is_an_error_and_tells_what_it_said(judged, k
     assert verdict.to_wire()["signals"][0]["signal"]["said"] == "DMI-PROHIBITED"
 
 
-def allowing(body):
-    statement = {
-        "preferences": {"genai-train": "allowed"},
-        "scope": "work",
-        "evidence_level": 4,
-        "state": "verified",
-        "seq": 3,
-        "at": "2026-11-01T00:00:00Z",
-        "match": {"kind": "sha256", "certain": True},
-    }
-    results = [
-        {"id": item["id"], "status": "ok", "preference": "allowed", "reason": "", "statements": [statement]}
-        for item in body["items"]
-    ]
-    return 200, {"as_of_seq": 7, "results": results}, {}
+VERIFIED = {"evidence_level": 4, "state": "verified", "match": {"kind": "sha256", "certain": True}}
+ALLOWING = alike_to_all("allowed", "", said(preferences={"genai-train": "allowed"}, **VERIFIED))
 
 
 def test_a_permission_of_the_registry_does_not_lift_what_the_picture_says(judged, kit):
     first, second = judged(
         {"a.jpg": kit.free(1), "b.jpg": with_xmp(kit.free(2), "JPEG", packet("PROHIBITED"))},
-        scripts=[allowing],
+        scripts=[ALLOWING],
     )
     assert (first.decision.preference, second.decision.preference) == ("allowed", "reserved")
     assert (first.action, second.action) == (Action.KEEP, Action.REMOVE)
 
 
 def conditional(count):
-    def answer(body):
-        statement = {
-            "preferences": {"genai-train": "conditional"},
-            "scope": "work",
-            "evidence_level": 4,
-            "state": "verified",
-            "seq": 3,
-            "at": "2026-11-01T00:00:00Z",
-            "match": {"kind": "sha256", "certain": True},
-            "terms": TERMS,
-        }
-        results = [
-            {
-                "id": item["id"],
-                "status": "ok",
-                "preference": "conditional",
-                "reason": "",
-                "statements": [statement] * count,
-            }
-            for item in body["items"]
-        ]
-        return 200, {"as_of_seq": 7, "results": results}, {}
-
-    return answer
+    one = said(preferences={"genai-train": "conditional"}, terms=TERMS, **VERIFIED)
+    return alike_to_all("conditional", "", *[one] * count)
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,11 @@ from registry.cli import cli, sites
 from registry.errors import InputError, SettingsError
 from registry.fetch import SITE_SIGNALS
 from registry.signals.agents import Agents
+from tests.core.signals.packets import mined
 
-from .test_site import Site
+from .sites import Site
 
-PACKET = (
-    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    b'<rdf:Description xmlns:plus="http://ns.useplus.org/ldf/xmp/1.0/" rdf:about=""'
-    b' plus:DataMining="http://ns.useplus.org/ldf/vocab/DMI-PROHIBITED"/></rdf:RDF></x:xmpmeta>'
-)
+PACKET = mined("DMI-PROHIBITED")
 
 
 @pytest.fixture

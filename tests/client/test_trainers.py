@@ -292,24 +292,12 @@ PLANTED = {
 }
 
 
-@pytest.fixture
-def filtered(live, kit, tmp_path):
-    """Plant files, filter them, and return where the output is and what was told."""
-
-    def run(files):
-        target = tmp_path / "clean"
-        with live.client() as client:
-            source = kit.plant(tmp_path / "set", files)
-            summary = filter_dataset(source, target, [client], options=Options(workers=1))
-        return target, summary
-
-    return run
-
-
 @pytest.mark.parametrize("trainer", PLANTED)
-def test_all_that_is_made_from_a_removed_work_goes_and_the_rest_still_trains(filtered, kit, copies, trainer):
+def test_all_that_is_made_from_a_removed_work_goes_and_the_rest_still_trains(
+    filter_planted, kit, copies, trainer
+):
     planted = PLANTED[trainer](kit, copies)
-    target, summary = filtered(planted.files)
+    target, summary = filter_planted(planted.files)
     assert summary.format == planted.name
     output = kit.tree(target)
     wanted = {path: data.encode() if isinstance(data, str) else data for path, data in planted.stays.items()}
@@ -327,8 +315,8 @@ def test_all_that_is_made_from_a_removed_work_goes_and_the_rest_still_trains(fil
 
 
 @pytest.mark.parametrize("trainer", PLANTED)
-def test_filtering_what_was_filtered_changes_nothing(filtered, live, kit, copies, trainer, tmp_path):
-    target, _ = filtered(PLANTED[trainer](kit, copies).files)
+def test_filtering_what_was_filtered_changes_nothing(filter_planted, live, kit, copies, trainer, tmp_path):
+    target, _ = filter_planted(PLANTED[trainer](kit, copies).files)
     with live.client() as client:
         filter_dataset(target, tmp_path / "again", [client], options=Options(workers=1))
     assert kit.tree(tmp_path / "again") == kit.tree(target)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from registry.decision import decide, effective
 from registry.preference import Action, Mode, Preference, Scope, State, Use
 from registry.statement import Match, Quality, Signal, Speaker, Statement
+from tests.core.matches import RECORD_MATCHES
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "decisions.json").read_text("utf-8"))
 USE = Use.GENAI_TRAIN
@@ -114,17 +115,6 @@ def test_a_person_understands_the_sentence(statement, reason):
     assert decide([statement], USE).reason == reason
 
 
-RECORD_MATCHES = st.one_of(
-    st.builds(Match, st.sampled_from(["url", "prefix", "host", "domain", "sha256"])),
-    st.builds(
-        Match,
-        st.sampled_from(["pdq", "phash"]),
-        st.booleans(),
-        st.integers(0, 64),
-        st.sampled_from(["full", "trim"]),
-        st.sampled_from(["full", "mirror"]),
-    ),
-)
 PREFERENCES = st.dictionaries(st.sampled_from([USE, Use.TDM]), st.sampled_from(Preference), min_size=1)
 TERMS_OR_NOT = st.sampled_from(["", TERMS, "https://ben.example/licence"])
 RECORDS = st.builds(

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from registry.errors import RegistryAnswerError
 from registry.preference import Preference, Scope, State, Use
 from registry.statement import Match, Quality, Signal, Speaker, Statement
+from tests.core.matches import RECORD_MATCHES
 
 WIRE = {
     "preferences": {"genai-train": "reserved", "search": "allowed"},
@@ -170,17 +171,6 @@ SIGNALS = st.builds(
     said=st.text(max_size=5),
     raw_sha256=st.just("0f" * 32),
 )
-PLACES = st.one_of(
-    st.builds(Match, st.sampled_from(["url", "prefix", "host", "domain", "sha256"])),
-    st.builds(
-        Match,
-        st.sampled_from(["pdq", "phash"]),
-        st.booleans(),
-        st.integers(0, 64),
-        st.sampled_from(["full", "trim"]),
-        st.sampled_from(["full", "mirror"]),
-    ),
-)
 
 
 @st.composite
@@ -188,7 +178,7 @@ def statements(draw):
     signal = draw(st.none() | SIGNALS)
     return Statement(
         preferences=draw(st.dictionaries(st.sampled_from(Use), st.sampled_from(Preference), min_size=1)),
-        match=draw(PLACES) if signal is None else Match(signal.protocol, draw(st.booleans())),
+        match=draw(RECORD_MATCHES) if signal is None else Match(signal.protocol, draw(st.booleans())),
         scope=draw(st.sampled_from(Scope)),
         evidence_level=draw(st.integers(0, 4)),
         state=draw(st.sampled_from(State)),

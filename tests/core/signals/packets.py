@@ -58,6 +58,11 @@ def image() -> Image.Image:
 
 def picture(kind: str, xmp: bytes = b"", **options: object) -> bytes:
     """A small picture, with the packet where Pillow puts it."""
+    return saved(image(), kind, xmp, **options)
+
+
+def saved(image: Image.Image, kind: str, xmp: bytes = b"", **options: object) -> bytes:
+    """The picture as a file, with the packet where Pillow puts it."""
     made = io.BytesIO()
     if xmp and kind == "PNG":
         texts = PngImagePlugin.PngInfo()
@@ -67,7 +72,7 @@ def picture(kind: str, xmp: bytes = b"", **options: object) -> bytes:
         options["tiffinfo"] = {700: xmp}
     elif xmp:
         options["xmp"] = xmp
-    image().save(made, kind, **options)
+    image.save(made, kind, **options)
     return made.getvalue()
 
 
