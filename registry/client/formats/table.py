@@ -13,6 +13,7 @@ from itertools import compress, islice
 from pathlib import Path
 from typing import TextIO
 
+from registry.client.formats.arrow_columns import no_keys
 from registry.client.formats.base import Keeping, Rows, Sample
 from registry.client.formats.entries import Row, csv_batches
 from registry.client.formats.key_columns import (
@@ -24,7 +25,7 @@ from registry.client.formats.key_columns import (
     require_once,
 )
 from registry.client.formats.parquet_entries import pyarrow_modules
-from registry.client.formats.parquet_table import ParquetTable, no_keys
+from registry.client.formats.parquet_table import ParquetTable
 from registry.errors import DatasetError
 
 __all__ = ["DELIMITERS", "CsvTable", "ParquetTable", "pyarrow_modules"]
@@ -55,6 +56,7 @@ class CsvTable:
     """A CSV or TSV file with a column of URLs."""
 
     size: int | None = None
+    may_hold_pictures = False
 
     def __init__(self, path: Path) -> None:
         pyarrow_modules()
@@ -65,8 +67,13 @@ class CsvTable:
 
     def samples(self) -> Iterator[Sample]:
         """Yield each row under the header, numbered from 0."""
-        for rows, _ in self._batches():
+        for rows in self.rows():
             yield from rows.samples()
+
+    def rows(self) -> Iterator[Rows]:
+        """Yield the rows under the header, some at a time."""
+        for rows, _ in self._batches():
+            yield rows
 
     def rewrite(self, target: Path | None, keep: Keeping) -> None:
         """Write header and kept rows as they were."""
