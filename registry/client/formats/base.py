@@ -71,6 +71,11 @@ class Cells(Generic[T]):
     values: Sequence[T] = ()
     of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
+    def part(self, begin: int, end: int) -> "Cells[T]":
+        """Return what the rows from ``begin`` to ``end`` hold, numbered from the first of them."""
+        places = np.flatnonzero((self.of >= begin) & (self.of < end))
+        return Cells([self.values[at] for at in places.tolist()], self.of[places] - begin)
+
     def by_row(self, rows: Collection[int]) -> dict[int, list[T]]:
         """Return the values of these rows, by row, in their order."""
         found: dict[int, list[T]] = {}
@@ -99,6 +104,22 @@ class Rows:
 
     def __len__(self) -> int:
         return self.count
+
+    def part(self, begin: int, end: int) -> "Rows":
+        """Return the rows from ``begin`` to ``end``, of those that there are."""
+        begin, end = max(begin, 0), min(end, self.count)
+        if (begin, end) == (0, self.count):
+            return self
+        faults = {row - begin: why for row, why in self.faults.items() if begin <= row < end}
+        return Rows(
+            self.first + begin,
+            end - begin,
+            self.urls.part(begin, end),
+            self.files.part(begin, end),
+            self.phashes.part(begin, end),
+            self.pictures.part(begin, end),
+            faults,
+        )
 
     def samples(self, places: Collection[int] | None = None) -> Iterator[Sample]:
         """Yield the rows at ``places``, or all, as samples: one a row, or one a picture of a row."""
@@ -154,6 +175,13 @@ class Format(Dataset, Protocol):
 @runtime_checkable
 class Table(Dataset, Protocol):
     """A file of rows, each of which goes alone."""
+
+    @property
+    def may_hold_pictures(self) -> bool:
+        """Whether there can be pictures in the file itself."""
+
+    def rows(self) -> Iterator[Rows]:
+        """Yield every row, in order, some at a time."""
 
     def rewrite(self, target: Path | None, keep: Keeping) -> None:
         """Read the table once, and write those of its rows to ``target`` that ``keep`` takes.

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from registry.client.formats import Dataset, Sample, detect
+from registry.client.formats import Dataset, Sample, Table, detect
 from registry.client.formats.files import changed
 from registry.client.formats.sharded import TableFolder
-from registry.client.formats.table import CsvTable, ParquetTable
 from registry.client.indexing.columns import table_batches
 from registry.client.indexing.digest import digest_of
 from registry.client.indexing.hashing import hashed_batch
@@ -95,7 +94,7 @@ def index_dataset(
         listing = _begun(folder, Listing(source.name, found.name, digest_of(source)), anew)
         resumed = listing.counts.samples
         if not listing.complete:
-            for batch in _batches(source, found, listing, workers or default_workers()):
+            for batch in _batches(found, listing, workers or default_workers()):
                 listing = _with_part(folder, listing, batch)
                 progress(listing.counts.samples, found.size)
             if digest_of(source) != listing.digest:
@@ -151,7 +150,7 @@ def _whole(folder: Path, listing: Listing) -> Iterator[Listed]:
         yield part
 
 
-def _batches(source: Path, found: Dataset, listing: Listing, workers: int) -> Iterator[Batch]:
+def _batches(found: Dataset, listing: Listing, workers: int) -> Iterator[Batch]:
     """Yield the samples behind those that are listed, in parts: rows of tables, then all others."""
     done = listing.parts
     first = listing.counts.samples
@@ -160,7 +159,9 @@ def _batches(source: Path, found: Dataset, listing: Listing, workers: int) -> It
     last = tables.index(rows[-1].table) if rows else 0
     for table in tables[last:] if len(rows) == len(done) else ():
         skip = sum(part.counts.samples for part in rows if part.table == table)
-        for batch in table_batches(source / table, A_PART_OF_ROWS, skip):
+        one = _opened(found, table)
+        size = A_PART_OF_PICTURES if one.may_hold_pictures else A_PART_OF_ROWS
+        for batch in table_batches(one, size, skip, workers):
             yield replace(batch, first=first, table=table, row=batch.first)
             first += batch.count
     others = islice(_others(found), sum(part.counts.samples for part in done[len(rows) :]), None)
@@ -170,10 +171,15 @@ def _batches(source: Path, found: Dataset, listing: Listing, workers: int) -> It
 
 
 def _tables(found: Dataset) -> list[str]:
-    """Return the tables that are read by their columns: below the dataset, empty for the dataset itself."""
-    if isinstance(found, CsvTable | ParquetTable):
+    """Return the tables whose rows are samples: below the dataset, empty for the dataset itself."""
+    if isinstance(found, Table):
         return [""]
     return found.shards() if isinstance(found, TableFolder) else []
+
+
+def _opened(found: Dataset, name: str) -> Table:
+    """Return one of :func:`_tables`."""
+    return found.shard(name) if isinstance(found, TableFolder) else cast(Table, found)
 
 
 def _others(found: Dataset) -> Iterator[Sample]:
@@ -196,15 +202,27 @@ def _merged(folder: Path, listing: Listing) -> Listing:
     groups: list[list[Listed]] = []
     room = 0
     for part in listing.parts:
-        if part.row is not None or room < part.counts.samples:
+        if room < part.counts.samples or not _go_together(groups[-1][-1], part):
             groups.append([])
-            room = 0 if part.row is not None else A_PART_AT_LAST
+            room = A_PART_AT_LAST
         groups[-1].append(part)
         room -= part.counts.samples
     parts = [one[0] if len(one) == 1 else _together(folder, listing, one) for one in groups]
     return replace(listing, parts=tuple(parts))
 
 
+def _go_together(one: Listed, other: Listed) -> bool:
+    """Say whether two parts that follow each other can become one: both of names, or rows of one table.
+
+    Rows without pictures stay as they are: their parts are large from the beginning.
+    """
+    if one.row is None or other.row is None:
+        return one.row is other.row
+    return one.table == other.table and bool(one.counts.pictures or other.counts.pictures)
+
+
 def _together(folder: Path, listing: Listing, group: Sequence[Listed]) -> Listed:
     opened = (open_part(folder, one, listing.digest) for one in group)
-    return write_part(folder, joined([part.batch() for part in opened]), listing.digest)
+    batch = joined([part.batch() for part in opened])
+    batch.table, batch.row = group[0].table, group[0].row
+    return write_part(folder, batch, listing.digest)
