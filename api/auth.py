@@ -12,7 +12,7 @@ from registry.errors import ForbiddenError, UnauthenticatedError
 from registry.registrar import Caller
 from registry.store import principals
 
-__all__ = ["optional_caller", "require_caller"]
+__all__ = ["has_scope", "optional_caller", "require_caller"]
 
 _HINT = "Send the header 'Authorization: API <key>'; the registry's operator gives out keys."
 
@@ -34,6 +34,15 @@ def optional_caller() -> Caller | None:
     if row is None:
         raise UnauthenticatedError("the key is not known here, or was revoked", hint=_HINT)
     return Caller(row.principal_id, frozenset(row.scopes.split()), row.evidence_level)
+
+
+def has_scope(scope: str) -> bool:
+    """Return whether the caller's key has ``scope``; without a key it is False.
+
+    Raises :class:`UnauthenticatedError` for a key that is not known.
+    """
+    caller = optional_caller()
+    return caller is not None and scope in caller.scopes
 
 
 def require_caller(*scopes: str) -> Caller:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
 
-from api.auth import optional_caller
+from api.auth import has_scope
 from api.body import Body, Word, read_body
 from api.operations import Operation, operation
 from api.state import last_checkpoint, state
@@ -109,7 +109,7 @@ class LookupAnswer(BaseModel):
 )
 def lookup() -> Response:
     """Answer each item in its place."""
-    caller = optional_caller()
+    detail = has_scope("lookup")
     asked = read_body(LookupRequest)
     if len(asked.items) > state().settings.max_items:
         raise PayloadTooLargeError(
@@ -124,7 +124,6 @@ def lookup() -> Response:
     questions = [p for p in parsed if isinstance(p, Question)]
     answer = state().lookup.ask(questions, asked.as_of_seq, review=asked.review)
     answers = iter(enumerate(answer.statements))
-    detail = caller is not None and "lookup" in caller.scopes
     results = []
     for id_, question in zip(ids, parsed, strict=True):
         if isinstance(question, Question):

@@ -17,7 +17,7 @@ from typing import Any
 from flask import Blueprint, Response
 from pydantic import BaseModel
 
-from api.auth import optional_caller
+from api.auth import has_scope
 from api.operations import Operation, operation
 from api.state import state
 from registry.errors import InputError
@@ -61,8 +61,7 @@ class RangeAnswer(BaseModel):
 )
 def under(of: str, prefix: str) -> Response:
     """Give every key of the range with its statements."""
-    caller = optional_caller()
-    detail = caller is not None and "lookup" in caller.scopes
+    detail = has_scope("lookup")
     if of not in _TABLES:
         raise InputError(f"expected {', '.join(_TABLES)}, got {of!r}")
     if not _PREFIX.fullmatch(prefix):

@@ -44,7 +44,9 @@ __all__ = [
     "console",
     "counted",
     "emit_json",
+    "licence_option",
     "log_key_option",
+    "min_evidence_option",
     "only_registry",
     "progress_bar",
     "registries",
@@ -81,6 +83,22 @@ reserve_option = click.option(
 workers_option = click.option(
     "--workers", type=click.IntRange(1), help="Processes that hash pictures.  [default: one a core]"
 )
+
+
+def licence_option(which: str) -> Callable[[Command], Command]:
+    """Return ``--licence``; ``which`` says in words which terms are meant."""
+    return click.option(
+        "--licence",
+        "licences",
+        multiple=True,
+        metavar="ID",
+        help=f"Terms of a condition that you meet, {which}; may be given several times.",
+    )
+
+
+def min_evidence_option(told: str) -> Callable[[Command], Command]:
+    """Return ``--min-evidence``; ``told`` is its help."""
+    return click.option("--min-evidence", type=click.IntRange(0, 9), default=0, show_default=True, help=told)
 
 
 def console() -> Console:

@@ -16,6 +16,8 @@ from registry.cli.common import (
     NOTHING,
     Bar,
     counted,
+    licence_option,
+    min_evidence_option,
     progress_bar,
     use_option,
     workers_option,
@@ -82,13 +84,7 @@ class ShareType(click.ParamType[tuple[int, int]]):
     show_default=True,
     help="Look for possible copies too, which a person should look at; a large registry is faster without.",
 )
-@click.option(
-    "--licence",
-    "licences",
-    multiple=True,
-    metavar="ID",
-    help="Terms of a condition that you meet, as the reason names them; may be given several times.",
-)
+@licence_option("as the reason names them")
 @click.option("--organisation", help="Who does the research; needed for --mode research-art3.")
 @click.option("--purpose", help="What the research is for; needed for --mode research-art3.")
 @click.option(
@@ -120,13 +116,7 @@ class ShareType(click.ParamType[tuple[int, int]]):
     type=click.Path(exists=True, path_type=Path),
     help="Your own works, to be kept: a folder of pictures, or a list of sha256: and pdq: lines.",
 )
-@click.option(
-    "--min-evidence",
-    type=click.IntRange(0, 9),
-    default=0,
-    show_default=True,
-    help="Records of registries below this level of evidence are told, and do not count.",
-)
+@min_evidence_option("Records of registries below this level of evidence are told, and do not count.")
 @click.option("--in-place", is_flag=True, help="Move what goes out of SRC itself; then there is no DST.")
 @click.option(
     "--quarantine",

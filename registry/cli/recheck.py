@@ -7,7 +7,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from registry.cli.asking import asked_of, asking_options
-from registry.cli.common import CLEAN, FOUND, INCOMPLETE, console, counted, emit_json, progress_bar
+from registry.cli.common import (
+    CLEAN,
+    FOUND,
+    INCOMPLETE,
+    console,
+    counted,
+    emit_json,
+    licence_option,
+    min_evidence_option,
+    progress_bar,
+)
 from registry.client.recheck import Rechecked
 from registry.client.recheck import recheck as ask_again
 
@@ -24,20 +34,8 @@ _WORDS = {
 @click.command()
 @click.argument("dst", type=click.Path(path_type=Path))
 @asking_options
-@click.option(
-    "--licence",
-    "licences",
-    multiple=True,
-    metavar="ID",
-    help="Terms of a condition that you meet, as for the run; may be given several times.",
-)
-@click.option(
-    "--min-evidence",
-    type=click.IntRange(0, 9),
-    default=0,
-    show_default=True,
-    help="Least level of evidence at which a record counts, as for the run.",
-)
+@licence_option("as for the run")
+@min_evidence_option("Least level of evidence at which a record counts, as for the run.")
 @click.option("--output", type=click.Choice(["human", "json"]), default="human", show_default=True)
 @click.pass_context
 def recheck(

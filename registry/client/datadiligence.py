@@ -31,20 +31,20 @@ from datadiligence import rules as theirs
 
 from registry.client.http import Asked, Known, RegistryClient
 from registry.client.pictures import hash_files
+from registry.client.site import asked_file, with_licences
 from registry.decision import decide
 from registry.errors import FetchError, InputError, PictureError, RegistryUnreachableError
 from registry.fetch import Fetcher, Policy
 from registry.fingerprint import Fingerprint, query_fingerprint
 from registry.picture import decode_picture
 from registry.preference import Action, Mode, Status, Use
-from registry.signals import Fault, Observation, Reading, SiteFile, named_addresses, read_signals
+from registry.signals import Fault, Observation, Reading, SiteFile, read_signals
 
 __all__ = ["WORKS", "RegistryRule", "WorkRule", "obey"]
 
 WORKS = Policy("works for datadiligence", largest=100_000_000, read_seconds=30.0, total_seconds=120.0)
 """For works that are named by their address alone."""
 
-_MOST_LICENCES = 5
 _LOG = logging.getLogger("caveat.datadiligence")
 _REPLACED = (theirs.SpawningAPI, theirs.XRobotsTagHeader, theirs.TDMRepHeader, theirs.C2PAMetadataRule)
 
@@ -156,7 +156,7 @@ class WorkRule(theirs.HttpRule):  # type: ignore[misc] # datadiligence has no ty
         if seen.fault:
             return _refuse(seen.name, seen.fault)
         observation = Observation(seen.urls[0] if seen.urls else "", seen.data or b"", headers=seen.headers)
-        reading = read_signals(self._with_licences(observation))
+        reading = read_signals(with_licences(observation, self._licence))
         faults = [_told(one) for one in (*reading.faults, *seen.reading.faults)]
         known = self._registered(seen)
         faults += [one.reason for one in known if one.status is Status.MALFORMED]
@@ -175,21 +175,11 @@ class WorkRule(theirs.HttpRule):  # type: ignore[misc] # datadiligence has no ty
             _require_answer(seen.name, one)
         return known
 
-    def _with_licences(self, observation: Observation) -> Observation:
-        """Fetch the licences that the headers name; one that does not come is a fault of the reading.
-
-        So is each beyond the first few: an answer may name thousands.
-        """
-        named = named_addresses(observation)[:_MOST_LICENCES]
-        site = {address: self._licence(address) for address in named}
-        return Observation(observation.url, observation.data, headers=observation.headers, site=site)
-
     def _licence(self, address: str) -> SiteFile:
         try:
-            answer = self._fetcher.get(address)
+            return asked_file(self._fetcher, address)
         except FetchError:
             return SiteFile(address, 0)
-        return SiteFile(answer.url, answer.status, answer.data, answer.header("content-type"))
 
     def _seen(self, given: dict[str, Any]) -> _Seen:
         path, url, response, headers, body = (

@@ -26,7 +26,7 @@ from registry.client.summary import FilterSummary
 from registry.client.verdicts import Judges, Registry, Rules, SiteReader
 from registry.errors import DatasetError, FormatError, InputError
 
-__all__ = ["FilterSummary", "Options", "Progress", "account_folder", "filter_dataset"]
+__all__ = ["FilterSummary", "Options", "Progress", "account_folder", "filter_dataset", "require_registries"]
 
 _SETTINGS = (
     *("source", "format", "use", "mode", "organisation", "purpose"),
@@ -78,23 +78,15 @@ def filter_dataset(
     cannot be asked. When nothing would be kept, only the account is written and ``summary.target`` is None.
     """
     source, target = Path(source), Path(target)
-    if not registries:
-        raise InputError("no registry to ask", hint="Name one with --registry, or set CAVEAT_REGISTRY.")
+    require_registries(registries)
     _check_places(source, target)
     dataset = detect(source, format_name)
     if options.subset:
         _require_pool(source, dataset)
     in_marks = all(["max_marks" in one.check_parameters() for one in registries])
-    summary = FilterSummary(
-        source=source,
-        target=target,
-        format=dataset.name,
-        why=dataset.why,
-        rules=rules,
-        registries=tuple(one.url for one in registries),
-        sites_asked=sites is not None,
-    )
-    run = _Filtering(summary, Judges(registries, rules, sites), options, progress, in_marks)
+    judges = Judges(registries, rules, sites)
+    summary = FilterSummary.begun(source, target, (dataset.name, dataset.why), judges)
+    run = _Filtering(summary, judges, options, progress, in_marks)
     try:
         if isinstance(dataset, Sharded):
             run.filter_shards(dataset)
@@ -106,6 +98,12 @@ def filter_dataset(
             hint="Check the place and its free space, then run the same command again.",
         ) from error
     return summary
+
+
+def require_registries(registries: Sequence[Registry]) -> None:
+    """Raise :class:`InputError` where there is no registry to ask."""
+    if not registries:
+        raise InputError("no registry to ask", hint="Name one with --registry, or set CAVEAT_REGISTRY.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from registry.client.filtering import Options
+from registry.client.filtering import Options, require_registries
 from registry.client.formats import Plan, Sample, detect
 from registry.client.formats.downloaded import Downloaded
 from registry.client.formats.files import appear, changed, remove
@@ -62,8 +62,7 @@ def filter_in_place(
     as :func:`registry.client.filter_dataset`, and :class:`FormatError` for what is no folder of pictures.
     """
     source, quarantine = Path(source).absolute(), Path(quarantine).absolute()
-    if not registries:
-        raise InputError("no registry to ask", hint="Name one with --registry, or set CAVEAT_REGISTRY.")
+    require_registries(registries)
     if options.share is not None:
         raise InputError(f"{source} is not made of shards, and has no share")
     _require_apart(source, quarantine)
@@ -231,15 +230,7 @@ class _InPlace:
         return summary
 
     def _summary(self, format_name: str, why: str) -> FilterSummary:
-        return FilterSummary(
-            source=self.source,
-            target=self.source,
-            format=format_name,
-            why=why,
-            rules=self.judges.rules,
-            registries=tuple(one.url for one in self.judges.registries),
-            sites_asked=self.judges.sites is not None,
-        )
+        return FilterSummary.begun(self.source, self.source, (format_name, why), self.judges)
 
     def _spec(self, folder: Folder) -> ShardSpec:
         return ShardSpec(self.source, folder.name, "", None, None, stop_on_error=self.options.stop_on_error)

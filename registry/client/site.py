@@ -31,10 +31,11 @@ from registry.preference import Status
 from registry.signals import Fault, Observation, Reading, SiteFile, joined, named_addresses, read_signals
 from registry.signals import robots as robots_txt
 from registry.signals.agents import Agents
+from registry.signals.observation import HTML_TYPES, media_type
 from registry.signals.paths import origin_of, path_of
 from registry.urls import canonicalize_url
 
-__all__ = ["DAY", "SiteCache", "Sites"]
+__all__ = ["DAY", "SiteCache", "Sites", "asked_file", "with_licences"]
 
 DAY = 86_400
 """Seconds for which an answer of a site is taken to hold."""
@@ -191,8 +192,7 @@ class Sites:
 
     def _said(self, seen: Observation) -> Reading:
         """Fetch what the observation names, and read it all."""
-        named = {one: self._file(one) for one in named_addresses(seen)[:_MOST_LICENCES]}
-        return read_signals(replace(seen, site={**seen.site, **named}), self.agents)
+        return read_signals(with_licences(seen, self._file), self.agents)
 
     def _site_of(self, url: str) -> Mapping[str, SiteFile]:
         """Return the files of the origin of an address. Raises :class:`InvalidUrlError`."""
@@ -217,16 +217,30 @@ class Sites:
 
     def _asked(self, url: str) -> SiteFile:
         try:
-            answer = self.fetcher.get(url)
+            return asked_file(self.fetcher, url)
         except FetchError as error:
             self._whys[url] = error.message
             return SiteFile(url, 0)
-        kind = answer.header("content-type").partition(";")[0].strip().lower()
-        return SiteFile(answer.url, answer.status, answer.data, kind)
 
     def _lock_of(self, origin: str) -> threading.Lock:
         with self._guard:
             return self._locks.setdefault(origin, threading.Lock())
+
+
+def asked_file(fetcher: Fetcher, url: str) -> SiteFile:
+    """Return what is answered at ``url``. Raises :class:`FetchError` when nothing is."""
+    answer = fetcher.get(url)
+    kind = media_type(answer.header("content-type"))
+    return SiteFile(answer.url, answer.status, answer.data, kind)
+
+
+def with_licences(seen: Observation, file_of: Callable[[str], SiteFile]) -> Observation:
+    """Return the observation with the files that it names; one that does not come is a fault of the reading.
+
+    So is each beyond the first few: an answer may name thousands.
+    """
+    named = {one: file_of(one) for one in named_addresses(seen)[:_MOST_LICENCES]}
+    return replace(seen, site={**seen.site, **named})
 
 
 def _host_of(url: str) -> str:
@@ -269,8 +283,7 @@ def _faults(answer: Fetched) -> tuple[Fault, ...]:
 
 
 def _is_html(answer: Fetched) -> bool:
-    kind = answer.header("content-type").partition(";")[0].strip().lower()
-    return kind in ("text/html", "application/xhtml+xml")
+    return media_type(answer.header("content-type")) in HTML_TYPES
 
 
 def _fault(message: str) -> Fault:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.client.tally import Tally
-from registry.client.verdicts import Rules, Verdict
+from registry.client.verdicts import Judges, Rules, Verdict
 
 __all__ = ["FilterSummary"]
 
@@ -38,6 +38,20 @@ class FilterSummary(Tally):
     shared: bool = False
     waiting: int = 0
     quarantine: Path | None = None
+
+    @classmethod
+    def begun(cls, source: Path, target: Path, said: tuple[str, str], judges: Judges) -> "FilterSummary":
+        """Return the summary of a run that has done nothing yet; ``said`` is its format, and the reason."""
+        format_name, why = said
+        return cls(
+            source=source,
+            target=target,
+            format=format_name,
+            why=why,
+            rules=judges.rules,
+            registries=tuple(one.url for one in judges.registries),
+            sites_asked=judges.sites is not None,
+        )
 
     def to_wire(self) -> dict[str, Any]:
         """Return the JSON form."""

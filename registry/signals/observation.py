@@ -13,16 +13,21 @@ from registry.preference import Preference, Scope, Status, Use
 from registry.statement import Match, Quality, Signal, Speaker, Statement
 
 __all__ = [
+    "HTML_TYPES",
     "Fault",
     "Observation",
     "Origin",
     "Reading",
     "SiteFile",
     "joined",
+    "media_type",
     "restricting",
     "statement",
     "writable",
 ]
+
+HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+"""What HTML is sent as, as :func:`media_type` gives it."""
 
 _SHOWN = 200
 """Characters of a signal's own words that are kept."""
@@ -103,6 +108,11 @@ def statement(
     signal = Signal(origin.protocol, origin.version, origin.carrier, origin.speaker, quality, words, digest)
     match = Match(origin.protocol, certain=quality is not Quality.NATURAL_LANGUAGE)
     return Statement(dict(preferences), match, scope, terms=writable(terms), signal=signal)
+
+
+def media_type(content_type: str) -> str:
+    """Return type and subtype of a Content-Type in lower case, without parameters (RFC 9110, 8.3.1)."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 @lru_cache(maxsize=2)

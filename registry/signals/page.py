@@ -18,7 +18,7 @@ from functools import lru_cache
 from html.parser import HTMLParser
 
 from registry.preference import Status
-from registry.signals.observation import Fault
+from registry.signals.observation import Fault, media_type
 
 __all__ = ["LARGEST", "METAS", "RSL_TYPE", "Page", "read"]
 
@@ -151,4 +151,4 @@ class _Parser(HTMLParser):
 
 
 def _is_rsl(values: dict[str, str]) -> bool:
-    return values.get("type", "").partition(";")[0].strip().lower() == RSL_TYPE
+    return media_type(values.get("type", "")) == RSL_TYPE

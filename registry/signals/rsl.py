@@ -27,7 +27,7 @@ from defusedxml.ElementTree import fromstring
 
 from registry.errors import InputError, InvalidUrlError
 from registry.preference import Preference, Scope, Status, Use
-from registry.signals.observation import Fault, Origin, Reading, statement
+from registry.signals.observation import Fault, Origin, Reading, media_type, statement
 from registry.signals.page import RSL_TYPE
 from registry.signals.paths import PathPattern, path_of, path_pattern
 from registry.signals.xmltext import check_namespaces, marks
@@ -158,12 +158,11 @@ def _links(line: str) -> Iterator[str]:
     for match in _LINK.finditer(line):
         every = [(name.lower(), quoted or bare) for name, quoted, bare in _PARAMETER.findall(match[2])]
         values = dict(reversed(every))
-        if "license" in values.get("rel", "").lower().split() and _is_rsl(values.get("type", "")):
+        if (
+            "license" in values.get("rel", "").lower().split()
+            and media_type(values.get("type", "")) == RSL_TYPE
+        ):
             yield match[1].strip()
-
-
-def _is_rsl(media_type: str) -> bool:
-    return media_type.partition(";")[0].strip().lower() == RSL_TYPE
 
 
 def _matching(contents: Iterable[_Content], url: str) -> list[_Content]:

@@ -25,7 +25,16 @@ from typing import Any
 from registry.errors import InputError, InvalidUrlError
 from registry.jsontext import strict_json
 from registry.preference import Preference, Scope, Status, Use
-from registry.signals.observation import Fault, Origin, Reading, SiteFile, statement, writable
+from registry.signals.observation import (
+    HTML_TYPES,
+    Fault,
+    Origin,
+    Reading,
+    SiteFile,
+    media_type,
+    statement,
+    writable,
+)
 from registry.signals.page import Page
 from registry.signals.paths import PathPattern, origin_of, path_of, path_pattern
 from registry.signals.robots import absent, fault_of
@@ -188,8 +197,7 @@ def _meant(merged: str) -> tuple[bool | None, Quality]:
 
 def _is_page(site_file: SiteFile) -> bool:
     """Say whether the answer is HTML; JSON that was only called so is read all the same."""
-    kind = site_file.content_type.partition(";")[0].strip().lower()
-    if site_file.status >= 300 or kind not in ("text/html", "application/xhtml+xml"):
+    if site_file.status >= 300 or media_type(site_file.content_type) not in HTML_TYPES:
         return False
     return _JSON.match(site_file.data[:256].decode("utf-8-sig", "replace")) is None
 
