@@ -1,16 +1,33 @@
-"""JSON as text from elsewhere: read only when every reader would read the same.
+"""JSON as text: from elsewhere read only when every reader would read the same, our own in canonical form.
 
 A doubled member (most readers keep the last), NaN and infinities (which are not JSON), and text that is not
 UTF-8 are refused.
 """
 
 import json
+import re
 from collections import Counter
 from typing import Any
 
+import rfc8785
+
 from registry.errors import InputError
 
-__all__ = ["strict_json"]
+__all__ = ["canonical_json", "strict_json"]
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False)
+_BEYOND_UTF16_UNITS = re.compile("[\U00010000-\U0010ffff]")
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the canonical text (RFC 8785) of a value without floats and with integers below 2**53.
+
+    The accounts of a run are made of millions of these; the standard library writes them as the RFC asks, and
+    ten times faster than what can write any value. Only the order of names may differ, by characters
+    beyond U+FFFF.
+    """
+    text = _ENCODER.encode(value)
+    return rfc8785.dumps(value) if _BEYOND_UTF16_UNITS.search(text) else text.encode()
 
 
 def strict_json(data: bytes) -> Any:

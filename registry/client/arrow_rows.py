@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.client.formats.parquet_entries import pyarrow_modules
-from registry.client.rows import JudgedRows, judge_urls
+from registry.client.judged import JudgedRows
+from registry.client.rows import judge_urls
 from registry.client.verdicts import Judges, Registry, Rules
 from registry.errors import DatasetError, InputError
 from registry.urlkeys import url_keys

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rfc8785
 from numpy.typing import NDArray
 
 from registry.client.formats import Rows
 from registry.client.formats.parquet_entries import pyarrow_modules
+from registry.client.judged import JudgedRows
 from registry.client.verdicts import Verdict
+from registry.jsontext import canonical_json
+from registry.preference import Status
 
 __all__ = ["TableDecisions", "write_lines"]
 
@@ -27,7 +29,7 @@ def write_lines(path: Path, verdicts: Iterable[Verdict]) -> None:
     """Write the decisions on files to ``path``."""
     with path.open("wb") as out:
         for verdict in verdicts:
-            out.write(rfc8785.dumps(verdict.to_wire()) + b"\n")
+            out.write(canonical_json(verdict.to_wire()) + b"\n")
 
 
 class TableDecisions:
@@ -53,27 +55,28 @@ class TableDecisions:
         kept = np.concatenate([np.zeros(0, np.bool_), *self._bits])
         self._stem.with_name(f"{self._stem.name}.keep").write_bytes(np.packbits(kept).tobytes())
 
-    def add(
-        self,
-        rows: Rows,
-        kept: NDArray[np.bool_],
-        verdicts: Mapping[int, Verdict],
-        unspoken: Mapping[str, Any],
-    ) -> None:
-        """Write down some rows: ``verdicts`` by place in ``rows``, and what was decided of all others."""
-        self._bits.append(kept)
-        gone = np.flatnonzero(~kept)
-        if not len(gone):
+    def add(self, rows: Rows, judged: JudgedRows) -> None:
+        """Write down what became of some rows."""
+        self._bits.append(judged.kept)
+        gone = np.flatnonzero(~judged.kept).tolist()
+        if not gone:
             return
-        other = _columns(unspoken)
-        told = [
-            other if (verdict := verdicts.get(place)) is None else _columns(verdict.to_wire())
-            for place in gone.tolist()
-        ]
-        first = rows.urls.by_row(gone.tolist())
-        urls = [next(iter(first.get(at, ())), None) for at in gone.tolist()]
+        unspoken = _columns(
+            {
+                "status": str(Status.OK),
+                "action": str(judged.unspoken.action),
+                "preference": str(judged.unspoken.preference),
+                "use": str(judged.unspoken.use),
+                "reason": judged.unspoken.reason,
+                "as_of_seq": judged.as_of_seq,
+            }
+        )
+        verdicts = map(judged.verdicts.get, gone)
+        told = [unspoken if verdict is None else _columns(verdict.to_wire()) for verdict in verdicts]
+        first = rows.urls.by_row(gone)
+        urls = [next(iter(first.get(at, ())), None) for at in gone]
         columns = {
-            "row": self._arrow.array(gone + rows.first, self._arrow.int64()),
+            "row": self._arrow.array([rows.first + at for at in gone], self._arrow.int64()),
             "url": self._arrow.array(urls, self._arrow.string()),
             **{
                 name: self._arrow.array([one[name] for one in told], self._arrow.string())
@@ -86,4 +89,4 @@ class TableDecisions:
 def _columns(wire: Mapping[str, Any]) -> dict[str, str | None]:
     texts = {name: wire.get(name) for name in ("status", "action", "preference", "use", "reason")}
     packed = {"as_of_seq": wire["as_of_seq"], "statements": wire.get("statements", [])}
-    return texts | {name: rfc8785.dumps(value).decode() for name, value in packed.items()}
+    return texts | {name: canonical_json(value).decode() for name, value in packed.items()}

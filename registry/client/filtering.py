@@ -10,6 +10,7 @@ beside ``DST`` under hidden names, and another run with the same options goes on
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -163,9 +164,8 @@ class _Filtering:
         notes = making.notes(reports)
         for report in reports:
             self._take(report)
-        rest = dataset.rest(
-            [*gone_from(*reports), *(one.sample.key for one in notes if not one.action.stays)]
-        )
+        noted = (one.sample.key for one in notes if not one.action.stays)
+        rest = dataset.rest(chain(gone_from(*reports), noted))
         report = process_here(rest, self.judges, self._spec(""), Progress(), 1, making.rest)
         making.end(reports, report, notes)
         self._take(report)

@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
-import rfc8785
-
 from registry.client.formats import Sample
 from registry.client.formats.cell import Cell
 from registry.client.place import Place
@@ -18,7 +16,7 @@ from registry.client.verdicts import Verdict
 from registry.decision import Decision
 from registry.errors import CaveatError, DatasetError
 from registry.fingerprint import QUERY_FORMS, parse_fingerprint
-from registry.jsontext import strict_json
+from registry.jsontext import canonical_json, strict_json
 from registry.preference import Action, Mode, Preference, Status, Use
 from registry.signals import Fault, Reading
 from registry.statement import Statement
@@ -32,7 +30,7 @@ def write_notes(path: Path, verdicts: Iterable[Verdict]) -> None:
         for verdict in verdicts:
             place = verdict.sample.picture
             line = {"verdict": verdict.to_wire(), "place": None if place is None else _wire_of(place)}
-            out.write(rfc8785.dumps(line) + b"\n")
+            out.write(canonical_json(line) + b"\n")
 
 
 class Notes(Sequence[Verdict]):

@@ -6,7 +6,7 @@ everything in it does; one that could not be checked never stays. Nothing is ask
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -14,22 +14,19 @@ from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from registry.client.formats import Sample
-from registry.client.marking import mark_urls
+from registry.client.formats.key_columns import Gathered
+from registry.client.judged import JudgedRows, gravest, judge_rows
 from registry.client.pictures import Hashed, Hashers
 from registry.client.place import Place
 from registry.client.row_pictures import RowPicture, hash_picture, pictures_of
 from registry.client.tally import Tally
-from registry.client.verdicts import Judges, Rules, Verdict, judge, judge_all
-from registry.decision import Decision, decide
+from registry.client.verdicts import Judges, Rules, Verdict, judge
+from registry.decision import decide
 from registry.errors import InputError
-from registry.preference import Action
 
-__all__ = ["Columns", "JudgedRows", "RowJudge", "RowSummary", "judge_urls"]
-
-_STRICTEST = (Action.REMOVE, Action.ERROR, Action.REVIEW, Action.KEEP)
+__all__ = ["Columns", "RowJudge", "RowSummary", "judge_urls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,33 +67,6 @@ class RowSummary(Tally):
         }
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedRows:
-    """What became of some rows: ``kept: bool[n]``, and ``tally`` counts them.
-
-    ``verdicts`` are by place, from 0, of every row that was looked up in full; ``unspoken`` is what follows
-    for all others.
-    """
-
-    kept: NDArray[np.bool_]
-    tally: Tally
-    verdicts: Mapping[int, Verdict]
-    unspoken: Decision
-
-    def reasons(self) -> list[str | None]:
-        """Return a sentence for each row that goes, None for each that stays."""
-        return [None if kept else self._reason(place) for place, kept in enumerate(self.kept.tolist())]
-
-    @property
-    def notable(self) -> list[Verdict]:
-        """The verdicts on rows of which something was said, or that could not be checked."""
-        return [one for _, one in sorted(self.verdicts.items()) if one.is_notable]
-
-    def _reason(self, place: int) -> str:
-        verdict = self.verdicts.get(place)
-        return self.unspoken.reason if verdict is None else verdict.reason
-
-
 def judge_urls(columns: Sequence[Sequence[str | None]], judges: Judges, first: int = 0) -> JudgedRows:
     """Judge rows by the addresses in ``columns``, in which None stands for none; ``first`` is their number.
 
@@ -104,42 +74,13 @@ def judge_urls(columns: Sequence[Sequence[str | None]], judges: Judges, first: i
     asked or is too old to say which keys it knows.
     """
     _require_registries(judges)
-    rules, count = judges.rules, len(columns[0])
-    unspoken, tally = decide((), rules.use, rules.mode), Tally()
-    kept = np.full(count, unspoken.action.stays)
-    verdicts: dict[int, Verdict] = {}
-    if count:
-        asked, as_of_seq = _spoken_of(columns, judges)
-        verdicts = dict(zip(asked, _judged_urls(columns, asked, judges, first), strict=True))
-        tally.add_unknown(count - len(asked), unspoken.action, as_of_seq)
-    for place, verdict in verdicts.items():
-        kept[place] = verdict.action.stays
-        tally.add(verdict)
-    return JudgedRows(kept, tally, verdicts, unspoken)
-
-
-def _spoken_of(columns: Sequence[Sequence[str | None]], judges: Judges) -> tuple[list[int], dict[str, int]]:
-    """Return the places of the rows that are to be looked up, and as of when the others are unspoken of."""
-    places = [place for column in columns for place, url in enumerate(column) if url]
-    marking = mark_urls([url for column in columns for url in column if url], judges.registries)
-    # A row without an address, and an address that is none, are told of by name.
-    asked = np.bincount(np.array(places, np.int64), minlength=len(columns[0])) == 0
-    asked[np.array(places, np.int64)[marking.marked]] = True
-    asked[[places[number] for number in marking.errors]] = True
-    return np.flatnonzero(asked).tolist(), dict(marking.as_of_seq)
-
-
-def _judged_urls(
-    columns: Sequence[Sequence[str | None]], places: Sequence[int], judges: Judges, first: int
-) -> Iterator[Verdict]:
-    rows = ((place, tuple(url for column in columns if (url := column[place]))) for place in places)
-    samples = (Sample(str(first + at), urls=urls, fault="" if urls else _NO_URL) for at, urls in rows)
+    rows = Gathered(first, len(columns[0]))
+    for column in columns:
+        rows.urls(column)
     with Hashers(1) as hashers:
-        for some in judge_all(samples, judges, hashers):
-            yield from some
+        return judge_rows(rows.rows(), judges, hashers)
 
 
-_NO_URL = "the row has no URL"
 _NOTHING = "the row has neither a picture nor a URL"
 
 
@@ -172,11 +113,8 @@ class RowJudge:
         rules = self._judges.rules
         pictures = [_in_row(values, columns.images, place, first) for place in range(_length(values))]
         verdicts = self._verdicts(urls, pictures, first)
-        tally = Tally()
-        for verdict in verdicts:
-            tally.add(verdict)
         kept = np.array([one.action.stays for one in verdicts], np.bool_)
-        return JudgedRows(kept, tally, dict(enumerate(verdicts)), decide((), rules.use, rules.mode))
+        return JudgedRows(kept, dict(enumerate(verdicts)), decide((), rules.use, rules.mode))
 
     def _verdicts(
         self, urls: Sequence[Sequence[str | None]], pictures: Sequence[Sequence[RowPicture]], first: int
@@ -189,7 +127,7 @@ class RowJudge:
         by_key: dict[str, list[Verdict]] = defaultdict(list)
         for verdict in judge(samples, hashed, self._judges):
             by_key[verdict.sample.key].append(verdict)
-        return [_strictest(by_key[str(first + place)]) for place in range(len(pictures))]
+        return [gravest(by_key[str(first + place)]) for place in range(len(pictures))]
 
     def _hashed(self, pictures: Sequence[RowPicture]) -> Iterable[Hashed]:
         if self._workers == 1:
@@ -206,10 +144,6 @@ def _samples(key: str, urls: tuple[str, ...], pictures: Sequence[RowPicture]) ->
     places: list[Place | None] = [one.place for one in pictures] or [None]
     given = [urls, *repeat((), len(places) - 1)]
     return [Sample(key, urls=u, fault=fault, place=place) for u, place in zip(given, places, strict=True)]
-
-
-def _strictest(verdicts: Sequence[Verdict]) -> Verdict:
-    return min(verdicts, key=lambda one: _STRICTEST.index(one.action))
 
 
 def _in_row(values: Mapping[str, Sequence[Any]], names: Sequence[str], place: int, first: int) -> Any:

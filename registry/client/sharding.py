@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from registry.client.collecting import rarely_collected
 from registry.client.decisions import TableDecisions, write_lines
 from registry.client.formats import Format, Plan, Sample, Sharded, Table, opened
 from registry.client.formats.files import move_files, remove, sync_tree, write_synced
@@ -130,6 +131,7 @@ def load_report(account: Path, shard: str) -> ShardReport | None:
     return report
 
 
+@rarely_collected()
 def process_shard(
     spec: ShardSpec,
     judges: Judges,
@@ -177,6 +179,7 @@ class _Unreadable:
         raise AssertionError("nothing of it is kept")
 
 
+@rarely_collected()
 def process_here(
     part: Format | Table,
     judges: Judges,

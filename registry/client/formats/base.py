@@ -1,6 +1,6 @@
 """What a dataset format is: something that names its samples, and writes itself without some of them."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -79,9 +79,13 @@ class Cells(Generic[T]):
     def by_row(self, rows: Collection[int]) -> dict[int, list[T]]:
         """Return the values of these rows, by row, in their order."""
         found: dict[int, list[T]] = {}
-        chosen = np.isin(self.of, np.fromiter(rows, np.int64, len(rows)))
-        for at in np.flatnonzero(chosen).tolist():
-            found.setdefault(int(self.of[at]), []).append(self.values[at])
+        if len(self.of):
+            wanted = np.zeros(int(self.of.max()) + 1, np.bool_)
+            asked = np.fromiter(rows, np.int64, len(rows))
+            wanted[asked[asked < len(wanted)]] = True
+            places = np.flatnonzero(wanted[self.of])
+            for row, at in zip(self.of[places].tolist(), places.tolist(), strict=True):
+                found.setdefault(row, []).append(self.values[at])
         return found
 
 
@@ -203,5 +207,5 @@ class Sharded(Dataset, Protocol):
     def state(self, name: str) -> list[tuple[str, int, int]]:
         """Return name, size and time of each file that belongs to a shard."""
 
-    def rest(self, gone: Collection[str]) -> Format:
+    def rest(self, gone: Iterable[str]) -> Format:
         """Return what lies beside the shards, after what is named in ``gone`` went from them."""

@@ -6,12 +6,14 @@ struct), and so do the row groups. Needs the extra ``[parquet]``.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.client.formats.ahead import ahead
 from registry.errors import DatasetError, FormatError
 
 __all__ = [
@@ -135,18 +137,21 @@ def rewrite_parquet(
     arrow, parquet = pyarrow_modules()
     with opened_parquet(source) as file:
         wanted, schema, first = list(columns) if target is None else None, file.schema_arrow, 0
-        with nullcontext() if target is None else parquet.ParquetWriter(target, schema) as out:
-            for group in range(file.num_row_groups):
-                held: list[Any] = []
-                for batch in batches_of(source, file, group, wanted):
+        batches = (batches_of(source, file, group, wanted) for group in range(file.num_row_groups))
+        ended = (chain(group, [None]) for group in batches)
+        held: list[Any] = []
+        with (
+            nullcontext() if target is None else parquet.ParquetWriter(target, schema) as out,
+            ahead(chain.from_iterable(ended)) as read,
+        ):
+            for batch in read:
+                if batch is not None:
                     kept = arrow.array(keep(first, batch))
                     first += batch.num_rows
                     held += [] if out is None else [batch.filter(kept)]
-                    if sum(one.nbytes for one in held) > MAX_COLUMN_BYTES:
-                        _write_rows(out, held, schema)
-                        held = []
-                if out is not None:
+                if out is not None and (batch is None or sum(one.nbytes for one in held) > MAX_COLUMN_BYTES):
                     _write_rows(out, held, schema)
+                    held = []
 
 
 def opened_parquet(source: Any) -> Any:

@@ -5,7 +5,7 @@ else does.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
@@ -50,7 +50,7 @@ class WebDataset:
         """Return name, size and time of a shard and of the files beside it."""
         return self.shard(name).state()
 
-    def rest(self, gone: Collection[str]) -> "LooseFiles":
+    def rest(self, gone: Iterable[str]) -> "LooseFiles":
         """Return what lies beside the shards."""
         beside = {one for name in self.shards() for one in (name, table_of(name), stats_of(name))}
         return LooseFiles(self._source, [path for path in self._files if path not in beside], gone)
@@ -88,10 +88,11 @@ class TableFolder:
         """Return name, size and time of a table."""
         return [(name, *state_of(self._source / name))]
 
-    def rest(self, gone: Collection[str]) -> "LooseFiles":
-        """Return what lies beside the tables."""
+    def rest(self, gone: Iterable[str]) -> "LooseFiles":
+        """Return what lies beside the tables; no text names a row by its number."""
         tables = set(self.shards())
-        return LooseFiles(self._source, [path for path in self._files if path not in tables], gone)
+        beside = [path for path in self._files if path not in tables]
+        return LooseFiles(self._source, beside, (name for name in gone if name in tables))
 
     @cached_property
     def _files(self) -> list[str]:
@@ -99,13 +100,16 @@ class TableFolder:
 
 
 class LooseFiles:
-    """Files beside shards, ``paths`` below ``root``; ``gone`` names what went from the shards."""
+    """Files beside shards, ``paths`` below ``root``; ``gone`` names what went from the shards.
+
+    It is read only when there is a text that might name one.
+    """
 
     name = "files beside shards"
     why = "lie beside shards"
     size: int | None = None
 
-    def __init__(self, root: Path, paths: Collection[str], gone: Collection[str]) -> None:
+    def __init__(self, root: Path, paths: Collection[str], gone: Iterable[str]) -> None:
         self._root, self._paths, self._gone = root, paths, gone
 
     @cached_property
@@ -125,8 +129,9 @@ class LooseFiles:
     def plan(self, dropped: Mapping[str, str]) -> Plan:
         """Say which texts do not come along: those that name what went, since they are not rewritten."""
         left_out = dict.fromkeys(self._layout.stale, "a cache")
-        names = {base_of(name).removesuffix(".tar") for name in self._gone}
-        names |= {base_of(name).partition(".")[0] for name in self._gone}
+        names: set[str] = set()
+        for name in self._gone if self._plain else ():
+            names |= {base_of(name).removesuffix(".tar"), base_of(name).partition(".")[0]}
         for path in self._plain if names else ():
             text = (self._root / path).read_text(encoding="utf-8", errors="replace")
             named = next((one for one in _WORD.findall(text) if one.removesuffix(".tar") in names), None)

@@ -13,6 +13,7 @@ from itertools import compress, islice
 from pathlib import Path
 from typing import TextIO
 
+from registry.client.formats.ahead import ahead
 from registry.client.formats.arrow_columns import no_keys
 from registry.client.formats.base import Keeping, Rows, Sample
 from registry.client.formats.entries import Row, csv_batches
@@ -77,10 +78,13 @@ class CsvTable:
 
     def rewrite(self, target: Path | None, keep: Keeping) -> None:
         """Write header and kept rows as they were."""
-        with nullcontext() if target is None else target.open("w", encoding="utf-8", newline="") as out:
+        with (
+            nullcontext() if target is None else target.open("w", encoding="utf-8", newline="") as out,
+            ahead(self._batches()) as read,
+        ):
             if out is not None:
                 out.write(self._head.text)
-            for rows, raws in self._batches():
+            for rows, raws in read:
                 kept = keep(rows).tolist()
                 if out is not None:
                     out.writelines(compress(raws, kept))
