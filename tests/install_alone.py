@@ -10,12 +10,13 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("flask", "sqlmodel", "sqlalchemy", "alembic", "gunicorn", "numba", "pyarrow", "datasets")
+HEAVY = ("flask", "sqlmodel", "sqlalchemy", "alembic", "gunicorn", "numba", "pyarrow", "datasets", "lance")
 TRIALS = {
     "": "import registry, registry.client, registry.cli",
     "server": "import api.wiring, api.commands.serve",
     "fast": "from registry import fast; assert fast.kernels",
     "parquet": "import registry.client.formats.table as t; t.pyarrow_modules()",
+    "lance": "import registry.client.formats.lance_files as f; f.lance_module()",
     "hf": "from registry.client.huggingface import _datasets; _datasets()",
     "index": "from registry.dataset_index.part import outside; outside()",
     "c2pa": "from registry.signals import c2pa; c2pa.c2pa_module().sdk_version()",

@@ -79,7 +79,7 @@ REFUSED = {
     "kohya and metadata": ({"1_a/a.jpg": PICTURE, "metadata.jsonl": ""}, "", "auto", "two formats at once"),
     "a file of another kind": ({"a.rar": "x"}, "a.rar", "auto", "no dataset that is read here"),
     "a single picture": ({"a.jpg": PICTURE}, "a.jpg", "auto", "no dataset that is read here"),
-    "a format nobody knows": ({"a.jpg": PICTURE}, "", "lance", "no format 'lance'"),
+    "a format nobody knows": ({"a.jpg": PICTURE}, "", "avro", "no format 'avro'"),
     "shards wanted of a folder": ({"a.jpg": PICTURE}, "", "webdataset", "not of format webdataset"),
     "kohya wanted": ({"a.jpg": PICTURE}, "", "kohya", "not of format kohya: it has 1 pictures"),
     "imagefolder wanted": ({"a.jpg": PICTURE}, "", "imagefolder", "not of format imagefolder"),

@@ -2,8 +2,8 @@
 
 :func:`detect` says what it saw and refuses to guess between two. One file a family: ``folder`` (pictures
 with captions, those of trainers, imagefolder; ``trainers`` tells them apart), ``configured`` (settings of
-trainers), ``downloaded`` (img2dataset), ``table`` (CSV, TSV, parquet of URLs), ``sharded`` (folders of shards
-and of tables), ``shards`` (one WebDataset shard) and ``zipped``.
+trainers), ``downloaded`` (img2dataset), ``table`` (CSV, TSV, parquet of URLs), ``lance``, ``sharded``
+(folders of shards and of tables), ``shards`` (one WebDataset shard) and ``zipped``.
 """
 
 import re
@@ -14,6 +14,8 @@ from registry.client.formats.base import Dataset, Format, Keeping, Plan, Rows, S
 from registry.client.formats.braces import brace_range
 from registry.client.formats.configured import Configured, configured_formats
 from registry.client.formats.folder import walk
+from registry.client.formats.lance import LanceTable
+from registry.client.formats.lance_files import is_lance
 from registry.client.formats.sharded import TableFolder, WebDataset
 from registry.client.formats.shards import TarShard
 from registry.client.formats.table import DELIMITERS, CsvTable, ParquetTable
@@ -42,6 +44,7 @@ FORMATS = {
     "csv": "a CSV file with a column of URLs, or a folder of such files",
     "tsv": "a TSV file with a column of URLs, or a folder of such files",
     "parquet": "a parquet file with a column of URLs, of SHA-256 or of pictures, or a folder of such files",
+    "lance": "a Lance dataset with a column of URLs, of SHA-256 or of pictures",
     "webdataset": "tar shards, or one, with pictures and texts of one key side by side (img2dataset)",
     "zip": "a zip archive of pictures, captions beside them under the same stem",
 }
@@ -79,6 +82,8 @@ def opened(source: Path, name: str, why: str = "") -> Format | Table | Sharded:
     """Return the dataset at ``source`` as of a format that was detected before."""
     if name in _TABLES:
         return TableFolder(source, name, why, _TABLES[name]) if source.is_dir() else _TABLES[name](source)
+    if name == "lance":
+        return LanceTable(source)
     if name == "webdataset":
         if source.is_dir():
             return WebDataset(source, why)
@@ -116,6 +121,8 @@ def _packed(path: Path) -> FormatError:
 
 
 def _folder_formats(source: Path, wanted: str) -> dict[str, str]:
+    if is_lance(source):
+        return {"lance": "has _versions/"}
     paths = [PurePosixPath(path) for path in walk(source)]
     pictures = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
     shards = [path for path in paths if path.suffix.lower() in _SHARDS]
@@ -127,6 +134,8 @@ def _folder_formats(source: Path, wanted: str) -> dict[str, str]:
         if tables := _table_formats(paths):
             return tables
         seen = f"; it holds {shards[0].name}, and shards are not read yet" if shards else ""
+        if inner := next((path.parent for path in paths if path.suffix == ".manifest"), None):
+            seen = f"; it holds the Lance dataset {inner.parent}, and each of these is filtered by itself"
         if cache := cache_among(map(str, paths)):
             seen = f"; it holds {cache}, which trains its picture without it: empty the folder"
         raise FormatError(f"no pictures below {source}{seen}", hint="Check the path.")

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from registry.client.formats.lance_files import LanceFiles
 from registry.client.formats.leaves import Leaf, leaves_of
 from registry.client.formats.parquet_entries import opened_parquet
 from registry.client.place import MAX_FILE_BYTES, Place, sized
@@ -24,7 +25,7 @@ _STEP = 16
 
 @dataclass(frozen=True, slots=True)
 class Cell(Place):
-    """The picture in a row of a column of the parquet file ``path``; ``item`` is its number among several.
+    """The picture in a row of a column of the table at ``path``; ``item`` is its number among several.
 
     ``data`` are its bytes while they are at hand; they do not count when places are compared.
     """
@@ -93,7 +94,21 @@ class _Reader:
                 yield found
 
 
+class _LanceReader:
+    """Reads the pictures of a column of a Lance dataset, in any order."""
+
+    def __init__(self, path: Path, column: str) -> None:
+        self._files, self._column = LanceFiles(path), column
+
+    def picture(self, cell: Cell) -> bytes:
+        """Return the bytes in a cell."""
+        values = self._files.values(self._column, cell.row)
+        if cell.item < len(values) and isinstance(values[cell.item], bytes):
+            return bytes(values[cell.item])
+        raise OSError(errno.EIO, "it is not there any more")
+
+
 @lru_cache(maxsize=1)
-def _reader(path: Path, column: str) -> _Reader:
+def _reader(path: Path, column: str) -> _Reader | _LanceReader:
     """Return the reader of a column: a report shows pictures in the order of their rows."""
-    return _Reader(path, column)
+    return _LanceReader(path, column) if path.is_dir() else _Reader(path, column)

@@ -21,6 +21,7 @@ __all__ = [
     "ParquetEntries",
     "all_but",
     "batches_of",
+    "gathered",
     "opened_parquet",
     "pyarrow_modules",
     "read_columns",
@@ -169,14 +170,23 @@ def batches_of(source: Any, file: Any, group: int, columns: Sequence[str] | None
 
     Raises :class:`DatasetError` for a file that cannot be read.
     """
-    arrow, _ = pyarrow_modules()
     rows = _rows_at_once(source, file.metadata, group, columns)
+    yield from gathered(
+        _named_batches(source, file.iter_batches(rows, row_groups=[group], columns=columns)), rows
+    )
+
+
+def gathered(batches: Iterable[Any], rows: int) -> Iterator[Any]:
+    """Put batches of at most ``rows`` rows together, to some 64 MB or 65,536 rows."""
+    arrow, _ = pyarrow_modules()
     held: list[Any] = []
-    for batch in _named_batches(source, file.iter_batches(rows, row_groups=[group], columns=columns)):
+    size = 0
+    for batch in batches:
         held.append(batch)
-        if sum(one.nbytes for one in held) >= _BATCH_BYTES or len(held) * rows >= _MOST_ROWS:
+        size += batch.nbytes
+        if size >= _BATCH_BYTES or len(held) * rows >= _MOST_ROWS:
             yield from arrow.Table.from_batches(held).combine_chunks().to_batches()
-            held = []
+            held, size = [], 0
     if held:
         yield from arrow.Table.from_batches(held).combine_chunks().to_batches()
 
