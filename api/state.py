@@ -12,6 +12,7 @@ from flask import Flask, current_app
 from api.settings import Settings
 from registry.calibration import OWN_IDS, Calibration, load_calibration, shipped_calibration
 from registry.errors import NotFoundError, SettingsError, StorageError
+from registry.granting import Granter
 from registry.imports import Importer
 from registry.index_folder import IndexFolder
 from registry.log_folder import LogFolder
@@ -34,8 +35,11 @@ class State:
     lookup: Lookup
     registrar: Registrar
     importer: Importer
+    granter: Granter
     log: LogFolder | None
     calibration: Calibration
+    now: Callable[[], float]
+    """Seconds since 1970."""
 
 
 def attach(app: Flask, settings: Settings, now: Callable[[], datetime] | None = None) -> None:
@@ -51,7 +55,17 @@ def attach(app: Flask, settings: Settings, now: Callable[[], datetime] | None = 
     importer = Importer(store, clock, calibration, folder)
     log = None if settings.log is None else LogFolder(settings.log)
     lookup = Lookup(store, folder, settings.index_check_seconds)
-    app.extensions[_NAME] = State(settings, store, lookup, registrar, importer, log, calibration)
+    app.extensions[_NAME] = State(
+        settings=settings,
+        store=store,
+        lookup=lookup,
+        registrar=registrar,
+        importer=importer,
+        granter=Granter(registrar),
+        log=log,
+        calibration=calibration,
+        now=lambda: clock().timestamp(),
+    )
 
 
 def state() -> State:

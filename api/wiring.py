@@ -9,7 +9,18 @@ from flask import Flask
 from api import health, log, mirroring, problems, spawning_v2
 from api.settings import Settings, settings_from
 from api.state import attach
-from api.v1 import changes, evidence, imports, lookup, marks, parameters, ranges, reservations, snapshots
+from api.v1 import (
+    changes,
+    evidence,
+    grants,
+    imports,
+    lookup,
+    marks,
+    parameters,
+    ranges,
+    reservations,
+    snapshots,
+)
 
 __all__ = ["create_app"]
 
@@ -34,6 +45,7 @@ def create_app(settings: Settings | None = None, now: Callable[[], datetime] | N
         ranges,
         reservations,
         imports,
+        grants,
         evidence,
         changes,
         parameters,

@@ -6,7 +6,8 @@ these rules and in this order:
 
 1. among the statements of one verified principal that match exactly, the narrowest scope wins, then
    the newest, if it is as well proven; nobody else's statement is ever lifted by them;
-2. a condition that the run has shown to be met restricts no more;
+2. a condition that the run has shown to be met restricts no more, nor does what its own speaker has lifted by
+   a grant that the run holds;
 3. ``allowed`` counts only from those who may permit: a registry's record from evidence level
    ``ALLOWING_LEVEL`` up, a signal that is signed or the host's and read to the letter; from others it says
    nothing;
@@ -19,6 +20,9 @@ these rules and in this order:
 
 What the decision does to a sample depends on the mode: ``eu-art4`` keeps the unknown, ``strict`` does
 not, ``research-art3`` records reservations and enforces none. ``conditional`` acts as reserved.
+
+A grant lifts what its own reservation says, whatever the evidence behind it: to withdraw the reservation
+would do the same. It permits as much as that evidence does: rule 3 holds for it too.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,7 +30,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from registry.preference import ALLOWING_LEVEL, Action, Mode, Preference, Scope, State, Use
-from registry.reasons import Ground, reason, silence
+from registry.reasons import Ground, lifted, reason, silence
 from registry.statement import EXACT_MATCHES, Quality, Speaker, Statement
 
 __all__ = ["Decision", "decide", "effective"]
@@ -40,6 +44,7 @@ class Decision:
     """What follows for one use in one mode, and from which statements.
 
     ``statements`` are those that decided, strongest first; in a dispute the claims of the other side follow.
+    ``lifted`` are those that a grant lifted.
     """
 
     use: Use
@@ -49,6 +54,7 @@ class Decision:
     statements: tuple[Statement, ...]
     reason: str
     disputed: bool = False
+    lifted: tuple[Statement, ...] = ()
 
     @property
     def matched_by(self) -> str | None:
@@ -63,6 +69,14 @@ class Decision:
         return self.statements[0].state if self.statements else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What the run has shown: the terms whose conditions it meets, and the grants that it holds."""
+
+    terms: frozenset[str]
+    grants: frozenset[str]
+
+
 def effective(
     statements: Iterable[Statement], use: Use, met: frozenset[str] = frozenset()
 ) -> list[Statement]:
@@ -70,9 +84,8 @@ def effective(
 
     Applying it again changes nothing, so a registry can send them without naming principals.
     """
-    about = [s for s in statements if use in s.preferences and s.state is not State.WITHDRAWN]
-    kept = [s for s in about if not any(_lifts(other, s) for other in about)]
-    return sorted((s for s in kept if _counts(s, use, met)), key=lambda s: _strength(s, use, met))
+    shown = _Shown(met, frozenset())
+    return _counted(_standing(statements, use), use, shown)
 
 
 def decide(
@@ -80,38 +93,66 @@ def decide(
     use: Use,
     mode: Mode = Mode.EU_ART4,
     met: frozenset[str] = frozenset(),
+    granted: frozenset[str] = frozenset(),
 ) -> Decision:
     """Combine ``statements`` into the decision for ``use``; see the module's rules.
 
-    ``met`` are the terms whose conditions the run has shown to be met, as the statements name them.
+    ``met`` are the terms whose conditions the run has shown to be met, as the statements name them, and
+    ``granted`` the identifiers of the grants that it holds, as they are marked with them.
     """
-    said = list(statements)
-    counted = [s for s in effective(said, use, met) if mode is Mode.STRICT or not _is_hint(s)]
+    said, shown = list(statements), _Shown(met, granted)
+    standing = _standing(said, use)
+    counted = [s for s in _counted(standing, use, shown) if mode is Mode.STRICT or not _is_hint(s)]
+    freed = tuple(s for s in standing if _is_granted(s, use, shown))
     certain = [s for s in counted if s.match.certain]
-    doubtful = [s for s in counted if not s.match.certain and _value(s, use, met) is not Preference.ALLOWED]
-    values = [_value(s, use, met) for s in certain]
+    doubtful = [s for s in counted if not s.match.certain and _value(s, use, shown) is not Preference.ALLOWED]
+    values = [_value(s, use, shown) for s in certain]
     preference = max(values, key=lambda value: value.restriction, default=Preference.UNKNOWN)
     if doubtful and not _restricts(preference):
-        ground = Ground(use, mode, preference, tuple(doubtful))
+        ground = Ground(use, mode, preference, tuple(doubtful), lifted=freed)
         return _decision(ground, _doubtful_action(mode))
     if not values:
-        return _silence(said, use, mode, met)
+        return _silence(said, Ground(use, mode, preference, (), lifted=freed), shown)
     deciding = tuple(s for s, value in zip(certain, values, strict=True) if value is preference)
-    ground = Ground(use, mode, preference, deciding, _opposing(certain, use))
-    return _decision(ground, _action(preference, mode))
+    opposing = _opposing([s for s in certain if s not in freed], use)
+    return _decision(Ground(use, mode, preference, deciding, opposing, freed), _action(preference, mode))
+
+
+def _standing(statements: Iterable[Statement], use: Use) -> list[Statement]:
+    """Return what was said about ``use`` and holds, less what its own speaker replaced (rule 1)."""
+    about = [s for s in statements if use in s.preferences and s.state is not State.WITHDRAWN]
+    return [s for s in about if not any(_lifts(other, s) for other in about)]
+
+
+def _counted(standing: Iterable[Statement], use: Use, shown: _Shown) -> list[Statement]:
+    """Return what counts of what stands (rules 2 and 3), strongest first."""
+    counted = (s for s in standing if _counts(s, use, shown))
+    return sorted(counted, key=lambda s: _strength(s, use, shown))
 
 
 def _decision(ground: Ground, action: Action) -> Decision:
     deciding = (*ground.deciding, *ground.opposing)
     disputed = bool(ground.opposing)
-    return Decision(ground.use, ground.mode, ground.preference, action, deciding, reason(ground), disputed)
+    return Decision(
+        use=ground.use,
+        mode=ground.mode,
+        preference=ground.preference,
+        action=action,
+        statements=deciding,
+        reason=reason(ground),
+        disputed=disputed,
+        lifted=ground.lifted,
+    )
 
 
-def _silence(said: Sequence[Statement], use: Use, mode: Mode, met: frozenset[str]) -> Decision:
+def _silence(said: Sequence[Statement], ground: Ground, shown: _Shown) -> Decision:
     """Return the decision where nothing counts; what was said all the same is in its sentence."""
+    use, mode = ground.use, ground.mode
     about = [s for s in said if use in s.preferences]
-    unheard = [s for s in about if s.signal is not None or _is_met(s, use, met)]
+    unheard = [s for s in about if s.signal is not None or _is_met(s, use, shown)]
     nothing = _nothing(use, mode)
+    if ground.lifted:
+        return replace(nothing, reason=lifted(ground), lifted=ground.lifted)
     return replace(nothing, reason=silence(use, mode, unheard)) if unheard else nothing
 
 
@@ -121,25 +162,37 @@ def _nothing(use: Use, mode: Mode) -> Decision:
     return Decision(use, mode, unknown, _action(unknown, mode), (), silence(use, mode))
 
 
-def _value(statement: Statement, use: Use, met: frozenset[str]) -> Preference:
-    return Preference.ALLOWED if _is_met(statement, use, met) else statement.preferences[use]
+def _value(statement: Statement, use: Use, shown: _Shown) -> Preference:
+    if _is_granted(statement, use, shown) or _is_met(statement, use, shown):
+        return Preference.ALLOWED
+    return statement.preferences[use]
 
 
-def _is_met(statement: Statement, use: Use, met: frozenset[str]) -> bool:
+def _is_granted(statement: Statement, use: Use, shown: _Shown) -> bool:
+    """Say whether a grant that the run holds lifts a statement; only a registry's record can be lifted."""
+    return (
+        bool(statement.grant)
+        and statement.grant in shown.grants
+        and statement.signal is None
+        and _restricts(statement.preferences[use])
+    )
+
+
+def _is_met(statement: Statement, use: Use, shown: _Shown) -> bool:
     """Say whether the condition of a statement is one that the run meets; one badly read never is."""
     signal = statement.signal
     return (
-        bool(met)
+        bool(shown.terms)
         and statement.preferences[use] is Preference.CONDITIONAL
         and bool(statement.terms)
-        and statement.terms in met
+        and statement.terms in shown.terms
         and statement.match.certain
         and (signal is None or signal.quality in _CAN_BE_MET)
     )
 
 
-def _counts(statement: Statement, use: Use, met: frozenset[str]) -> bool:
-    value = _value(statement, use, met)
+def _counts(statement: Statement, use: Use, shown: _Shown) -> bool:
+    value = _value(statement, use, shown)
     return _restricts(value) or (value is Preference.ALLOWED and _may_permit(statement))
 
 
@@ -203,9 +256,9 @@ def _is_own_word(statement: Statement) -> bool:
     )
 
 
-def _strength(statement: Statement, use: Use, met: frozenset[str]) -> tuple[int, int, int, int, int]:
+def _strength(statement: Statement, use: Use, shown: _Shown) -> tuple[int, int, int, int, int]:
     """Order what removes before what asks for a review before what permits: a list may be cut at its end."""
-    match, value = statement.match, _value(statement, use, met)
+    match, value = statement.match, _value(statement, use, shown)
     return (
         _weight(statement, value),
         -value.restriction,

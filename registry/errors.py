@@ -11,6 +11,7 @@
     │   │   └── FormatError         no format fits, or more than one does
     │   ├── ModelError              a model file that cannot be read or written
     │   ├── ProofError              a proof, a checkpoint or a signature that does not hold
+    │   ├── GrantError              a grant that does not hold: expired, taken back, of another use or registry
     │   ├── SnapshotError           a snapshot that is damaged, incomplete or of another kind
     │   │   └── StaleSnapshotError  older than it may be
     │   └── SettingsError           a setting that is missing or contradicts another
@@ -43,6 +44,7 @@ __all__ = [
     "FetchError",
     "ForbiddenError",
     "FormatError",
+    "GrantError",
     "InputError",
     "InvalidFingerprintError",
     "InvalidRuleError",
@@ -130,6 +132,10 @@ class ModelError(InputError):
 
 class ProofError(InputError):
     """A proof, a checkpoint or a signature that does not hold, or that we would not have written."""
+
+
+class GrantError(InputError):
+    """A grant that does not hold here and now: expired, taken back, of another use or of another registry."""
 
 
 class SnapshotError(InputError):

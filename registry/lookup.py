@@ -36,7 +36,7 @@ from registry.index_folder import IndexFolder, MappedIndex, Part
 from registry.keys import KEY_BYTES, key_bytes
 from registry.matching import MAX_NEAR, Question, find, marked
 from registry.rechecking import Rechecking
-from registry.said import Said
+from registry.said import Held, Said
 from registry.statement import Statement
 from registry.store import Store, imports, index_rows
 from registry.urlkeys import url_keys
@@ -140,12 +140,18 @@ class Lookup:
         return self._caught_up()[0]
 
     def ask(
-        self, questions: Sequence[Question], as_of_seq: int | None = None, *, review: bool = True
+        self,
+        questions: Sequence[Question],
+        as_of_seq: int | None = None,
+        *,
+        review: bool = True,
+        held: Held | None = None,
     ) -> Answer:
         """Find the statements about each question, as they hold at the head or at ``as_of_seq``.
 
-        Without ``review`` only matches that decide are looked for, which is faster in a large registry.
-        Raises :class:`InputError` when ``as_of_seq`` lies in the future, and as :meth:`catch_up`.
+        Without ``review`` only matches that decide are looked for, which is faster in a large registry. A
+        statement that a grant of ``held`` covers is marked with it. Raises :class:`InputError` when
+        ``as_of_seq`` lies in the future, and as :meth:`catch_up`.
         """
         head, reading = self._caught_up()
         seq = head if as_of_seq is None else as_of_seq
@@ -154,7 +160,7 @@ class Lookup:
         with reading.searched() as index:
             found, incomplete = find(index, questions, review=review)
             reading.require_reached(chain.from_iterable(found))
-        said = Said.read(self._store, chain.from_iterable(found), seq)
+        said = Said.read(self._store, chain.from_iterable(found), seq, held)
         statements = [said.about(*one) for one in zip(questions, found, strict=True)]
         return Answer(seq, statements, frozenset(incomplete))
 

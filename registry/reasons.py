@@ -10,18 +10,22 @@ from dataclasses import dataclass
 from registry.preference import Mode, Preference, Use
 from registry.statement import Match, Quality, Signal, Statement
 
-__all__ = ["Ground", "place_of", "protocol_name", "reason", "silence"]
+__all__ = ["Ground", "lifted", "place_of", "protocol_name", "reason", "silence"]
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a decision rests on: the statements that decided, and in a dispute those of the other side."""
+    """What a decision rests on: the statements that decided, and in a dispute those of the other side.
+
+    ``lifted`` are those that a grant lifted.
+    """
 
     use: Use
     mode: Mode
     preference: Preference
     deciding: tuple[Statement, ...]
     opposing: tuple[Statement, ...] = ()
+    lifted: tuple[Statement, ...] = ()
 
 
 def reason(ground: Ground) -> str:
@@ -38,6 +42,16 @@ def silence(use: Use, mode: Mode, unheard: Iterable[Statement] = ()) -> str:
     counts = f" that counts: {why}" if why else ""
     left_out = "; strict mode leaves it out" if mode is Mode.STRICT else ""
     return f"Nobody has said anything about {use}{counts}{left_out}."
+
+
+def lifted(ground: Ground) -> str:
+    """Return the sentence where a grant lifted all that was said; requires a lifted statement."""
+    statement = ground.lifted[0]
+    who = f" by “{_line(statement.label)}”" if statement.label else ""
+    said = f"{str(statement.preferences[ground.use]).capitalize()} for {ground.use}{who}"
+    weak = "; its evidence permits nothing by itself, and strict mode leaves it out"
+    left_out = weak if ground.mode is Mode.STRICT else ""
+    return f"{said}: {_how(statement)}; permitted by grant {statement.grant}{left_out}."
 
 
 def protocol_name(protocol: str) -> str:
@@ -62,6 +76,8 @@ def _tail(ground: Ground, statement: Statement) -> str:
         left_out = "; strict mode leaves it out" if ground.mode is Mode.STRICT else ""
         return f"; a person should look{left_out}"
     if ground.preference is Preference.ALLOWED:
+        if statement in ground.lifted:
+            return f"; permitted by grant {statement.grant}"
         met = statement.preferences[ground.use] is Preference.CONDITIONAL
         return f"; its condition is met, {_short(statement.terms)}" if met else ""
     disputed = "; disputed, since another verified claim allows it" if ground.opposing else ""

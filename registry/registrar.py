@@ -1,4 +1,4 @@
-"""The only writer: lodging, changing and withdrawing reservations.
+"""The only writer beside imports and grants: lodging, changing and withdrawing reservations.
 
 Each write is one transaction that takes the next sequence number, writes the rows with it, and appends an
 event whose leaf commits to the record: HMAC-SHA256 under a random salt, so that destroying salt and payload
@@ -30,6 +30,7 @@ __all__ = [
     "LOG",
     "NOT_YOURS",
     "NOT_YOURS_HINT",
+    "AlreadyDoneError",
     "Caller",
     "Change",
     "Draft",
@@ -39,6 +40,8 @@ __all__ = [
     "WorkDraft",
     "may_speak_for",
     "new_id",
+    "own_version",
+    "require_live",
     "version_of",
 ]
 
@@ -143,7 +146,7 @@ class Registrar:
     def register(self, caller: Caller, draft: Draft, repeat: Repeatable | None = None) -> Registered:
         """Lodge a reservation. Raises :class:`ForbiddenError`, :class:`ConflictError`, StorageError."""
         _require_authority(caller, draft.rules)
-        return self._once(caller, repeat, lambda tx: self._lodge(tx, caller, draft))
+        return self.once(caller, repeat, lambda tx: self._lodge(tx, caller, draft))
 
     def register_together(self, caller: Caller, drafts: Sequence[Draft]) -> list[Registered]:
         """Lodge several reservations, an event each, in one transaction: all of them stand, or none."""
@@ -161,12 +164,12 @@ class Registrar:
         rows, exact_only = _work_rows(works, self._calibration)
 
         def write(tx: Transaction) -> Registered:
-            version = _own(tx, caller, id_)
-            _require_live(version)
+            version = own_version(tx, caller, id_)
+            require_live(version)
             self._write(tx, "works", id_, {"works": rows})
             return Registered(id_, tx.seq, version["state"], len(rows), 0, exact_only)
 
-        return self._once(caller, repeat, write)
+        return self.once(caller, repeat, write)
 
     def change(
         self, caller: Caller, id_: str, change: Change, repeat: Repeatable | None = None
@@ -174,24 +177,24 @@ class Registrar:
         """Begin a new version of an own reservation with other preferences, terms, label or contact."""
 
         def write(tx: Transaction) -> Registered:
-            version = _own(tx, caller, id_)
-            _require_live(version)
-            values = {**version, **_changed(change), "at": self._seconds()}
+            version = own_version(tx, caller, id_)
+            require_live(version)
+            values = {**version, **_changed(change), "at": self.seconds()}
             return self._new_version(tx, "change", id_, values)
 
-        return self._once(caller, repeat, write)
+        return self.once(caller, repeat, write)
 
     def withdraw(self, caller: Caller, id_: str, repeat: Repeatable | None = None) -> Registered:
         """Withdraw an own reservation: from this event on it says nothing. Doing it again changes nothing."""
 
         def write(tx: Transaction) -> Registered:
-            version = _own(tx, caller, id_)
+            version = own_version(tx, caller, id_)
             if version["state"] == State.WITHDRAWN:
-                raise _AlreadyDoneError(Registered(id_, version["from_seq"], State.WITHDRAWN))
-            values = {**version, "state": State.WITHDRAWN, "at": self._seconds()}
+                raise AlreadyDoneError(Registered(id_, version["from_seq"], State.WITHDRAWN))
+            values = {**version, "state": State.WITHDRAWN, "at": self.seconds()}
             return self._new_version(tx, "withdraw", id_, values)
 
-        return self._once(caller, repeat, write)
+        return self.once(caller, repeat, write)
 
     def erase(
         self, caller: Caller, id_: str, *, keep: bool = False, repeat: Repeatable | None = None
@@ -203,7 +206,7 @@ class Registrar:
         """
 
         def write(tx: Transaction) -> Registered:
-            version = _own(tx, caller, id_)
+            version = own_version(tx, caller, id_)
             payload: dict[str, Any] = {"version": None, "works": [], "rules": []}
             if keep and imports.batch_of(tx.connection, id_) is not None:
                 raise ConflictError(
@@ -211,14 +214,14 @@ class Registrar:
                 )
             if keep:
                 payload = payloads.content_of(tx.connection, id_)
-                payload["version"] = {**version, **_NAMELESS, "at": self._seconds()}
+                payload["version"] = {**version, **_NAMELESS, "at": self.seconds()}
                 payload["works"] = [{**row, "title": ""} for row in payload["works"]]
             payloads.erase(tx, id_)
             self._write(tx, "erase", id_, payload)
             state = version["state"] if keep else _ERASED
             return Registered(id_, tx.seq, state, len(payload["works"]), len(payload["rules"]))
 
-        return self._once(caller, repeat, write)
+        return self.once(caller, repeat, write)
 
     def announce_key(self, op: str, key: str) -> int:
         """Tell in the log that it is signed by another key, or no longer by one; returns the event.
@@ -226,14 +229,14 @@ class Registrar:
         ``op`` is one of ``KEY_OPS``, ``key`` the public key as text.
         """
         with self._store.write() as tx:
-            events.commit_to(tx, op, LOG, {"key": key}, self._seconds(), key=key)
+            events.commit_to(tx, op, LOG, {"key": key}, self.seconds(), key=key)
         return tx.seq
 
     def _lodge(self, tx: Transaction, caller: Caller, draft: Draft) -> Registered:
         id_ = new_id()
         works, exact_only = _work_rows(draft.works, self._calibration)
         rules = [{"kind": str(rule.kind), "surt": rule.surt, "key": rule.key} for rule in draft.rules]
-        version = version_of(caller, draft, self._seconds())
+        version = version_of(caller, draft, self.seconds())
         self._write(tx, "register", id_, {"version": version, "works": works, "rules": rules})
         return Registered(id_, tx.seq, version["state"], len(works), len(rules), exact_only)
 
@@ -243,12 +246,15 @@ class Registrar:
 
     def _write(self, tx: Transaction, op: str, id_: str, payload: Mapping[str, Any]) -> None:
         """Write the rows of an event, and the event, which commits to them."""
-        events.commit_to(tx, op, id_, payloads.insert(tx, id_, payload), self._seconds())
+        events.commit_to(tx, op, id_, payloads.insert(tx, id_, payload), self.seconds())
 
-    def _once(
+    def once(
         self, caller: Caller, repeat: Repeatable | None, write: Callable[[Transaction], Registered]
     ) -> Registered:
-        """Write, or give the answer that the same request got before."""
+        """Write, or give the answer that the same request got before.
+
+        ``write`` may raise :class:`AlreadyDoneError`: then nothing is written, and its answer is given.
+        """
         try:
             with self._store.write() as tx:
                 if repeat is not None:
@@ -261,17 +267,18 @@ class Registrar:
                         key=repeat.key,
                         request_sha256=repeat.request_sha256,
                         answer=rfc8785.dumps(done.to_wire()).decode(),
-                        at=self._seconds(),
+                        at=self.seconds(),
                     )
                 return done
-        except _AlreadyDoneError as before:
+        except AlreadyDoneError as before:
             return before.answer
 
-    def _seconds(self) -> int:
+    def seconds(self) -> int:
+        """Return the time of an event that is written now."""
         return int(self._now().timestamp())
 
 
-class _AlreadyDoneError(Exception):
+class AlreadyDoneError(Exception):
     """Leaves the transaction, so that no event is appended, with the answer of the first time."""
 
     def __init__(self, answer: Registered) -> None:
@@ -294,7 +301,7 @@ def _raise_if_done(tx: Transaction, caller: Caller, repeat: Repeatable) -> None:
             hint="Use a new key for a new request.",
         )
     answer = json.loads(row.answer)
-    raise _AlreadyDoneError(Registered(**{**answer, "exact_only": tuple(answer["exact_only"])}))
+    raise AlreadyDoneError(Registered(**{**answer, "exact_only": tuple(answer["exact_only"])}))
 
 
 def _require_authority(caller: Caller, rules: Sequence[UrlRule]) -> None:
@@ -352,15 +359,19 @@ def version_of(caller: Caller, draft: Draft, at: int) -> dict[str, Any]:
     }
 
 
-def _own(tx: Transaction, caller: Caller, id_: str) -> dict[str, Any]:
-    """Return the current version of the caller's reservation; foreign and missing ones look the same."""
+def own_version(tx: Transaction, caller: Caller, id_: str) -> dict[str, Any]:
+    """Return the current version of the caller's reservation.
+
+    Raises :class:`NotFoundError`, in which foreign and missing ones look the same.
+    """
     row = reservations.current(tx.connection, id_) if "\0" not in id_ else None
     if row is None or row.principal_id != caller.principal_id:
         raise NotFoundError(NOT_YOURS, hint=NOT_YOURS_HINT)
     return dict(row._mapping)
 
 
-def _require_live(version: Mapping[str, Any]) -> None:
+def require_live(version: Mapping[str, Any]) -> None:
+    """Raise :class:`ConflictError` for a version of a reservation that was withdrawn."""
     if version["state"] == State.WITHDRAWN:
         raise ConflictError("this reservation was withdrawn", hint="Lodge a new one.")
 

@@ -121,6 +121,7 @@ class Statement:
     ``record`` and ``principal`` are empty where the caller may not know them. ``label`` is what the speaker
     calls the set, ``title`` what the work in it is called. ``seq`` is the registry's sequence number from
     which the statement holds; ``at`` its time, RFC 3339. ``signal`` is None for a registry's record.
+    ``grant`` is one of those that the asker named, by which the speaker permits the use that was asked for.
     """
 
     preferences: Mapping[Use, Preference]
@@ -138,6 +139,7 @@ class Statement:
     contact: str = ""
     registry: str = field(default="", compare=False)
     signal: Signal | None = None
+    grant: str = ""
 
     def to_wire(self, *, detail: bool = True) -> dict[str, Any]:
         """Return the JSON form; without ``detail`` nothing that names the record or the person."""
@@ -153,6 +155,8 @@ class Statement:
         if detail:
             wire |= {"record": self.record, "label": self.label, "title": self.title}
             wire |= {"terms": self.terms, "contact": self.contact}
+        if self.grant:
+            wire["grant"] = self.grant
         if self.signal is not None:
             wire["signal"] = self.signal.to_wire()
         return wire
@@ -184,7 +188,7 @@ class Statement:
             raise RegistryAnswerError(f"a statement that cannot be read ({error!r})") from error
 
 
-_TEXTS = ("at", "record", "label", "title", "terms", "contact")
+_TEXTS = ("at", "record", "label", "title", "terms", "contact", "grant")
 _LARGEST = 2**53 - 1
 """The largest integer that every reader of JSON takes for the same (RFC 8259, section 6)."""
 

@@ -12,6 +12,7 @@ from sqlmodel import Field, SQLModel
 __all__ = [
     "Credential",
     "Event",
+    "GrantRow",
     "Head",
     "Idempotency",
     "ImportBatch",
@@ -125,6 +126,30 @@ class UrlRuleRow(SQLModel, table=True):
     kind: str = Field(max_length=8)
     surt: str = Field(sa_column=Column(Text, nullable=False))
     key: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class GrantRow(SQLModel, table=True):
+    """What a reservation's owner permits one licensee; ``to_seq`` is the event that took it back.
+
+    ``works`` is a JSON list of works, null for the whole reservation, ``uses`` a JSON list of uses. It is
+    valid while ``valid_from`` <= now < ``valid_until``.
+    """
+
+    __tablename__ = "grant_row"
+
+    id: str = Field(primary_key=True, max_length=32)
+    from_seq: int = Field(sa_column=Column(BigInteger, unique=True, nullable=False))
+    to_seq: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True, index=True))
+    reservation_id: str = Field(index=True, max_length=32)
+    works: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    uses: str = Field(sa_column=Column(Text, nullable=False))
+    licensee: str = Field(max_length=200)
+    licensee_url: str = Field(sa_column=Column(Text, nullable=False))
+    valid_from: int = Field(sa_column=Column(BigInteger, nullable=False))
+    valid_until: int = Field(sa_column=Column(BigInteger, nullable=False))
+    terms: str = Field(sa_column=Column(Text, nullable=False))
+    contact: str = Field(sa_column=Column(Text, nullable=False))
+    at: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
 class ImportBatch(SQLModel, table=True):

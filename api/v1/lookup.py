@@ -4,26 +4,27 @@ An item that cannot be read is ``malformed``, one that gives nothing to compare 
 has a preference, and the others are answered all the same. A registry that cannot know answers 503.
 
 Without a key: preference, state and kind of match. With a key of scope ``lookup``: the record, its label,
-terms and contact, and the distance too.
+terms and contact, and the distance too. A statement that one of the ``grants`` of the request covers names
+it, for everybody: who knows its identifier was given it.
 """
 
-from dataclasses import replace
 from typing import Annotated, Any
 
 from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
 
+from api.answers import Answering, unanswered
 from api.auth import has_scope
 from api.body import Body, Word, read_body
 from api.operations import Operation, operation
 from api.state import last_checkpoint, state
-from registry.decision import decide, effective
 from registry.errors import InputError, PayloadTooLargeError
 from registry.fingerprint import QUERY_FORMS, VERSION, parse_fingerprint, sha256_from_hex
-from registry.lookup import MAX_NEAR, Question
-from registry.matching import MAX_STATEMENTS, TOO_PLAIN
-from registry.preference import Mode, Preference, Status, Use
-from registry.statement import Statement
+from registry.grant import MAX_GRANTS, is_grant_id
+from registry.lookup import Question
+from registry.matching import TOO_PLAIN
+from registry.preference import Mode, Status, Use
+from registry.said import Held
 from registry.urls import canonicalize_url
 
 __all__ = ["blueprint"]
@@ -31,7 +32,6 @@ __all__ = ["blueprint"]
 blueprint = Blueprint("lookup", __name__, url_prefix="/api/v1")
 
 
-_LONGEST = 500
 _ITEM = {
     "type": "object",
     "required": ["id"],
@@ -67,12 +67,13 @@ class Item(Body):
 
 
 class LookupRequest(Body):
-    """What to look up, for which use."""
+    """What to look up, for which use; ``grants`` are the identifiers of those that the asker holds."""
 
     use: Word[Use] = Use.GENAI_TRAIN
     mode: Word[Mode] = Mode.EU_ART4
     as_of_seq: int | None = Field(default=None, ge=0)
     review: bool = Field(default=True, strict=True)
+    grants: list[str] = Field(default_factory=list)
     items: list[Annotated[dict[str, Any], WithJsonSchema(_ITEM)]]
 
 
@@ -111,6 +112,7 @@ def lookup() -> Response:
     """Answer each item in its place."""
     detail = has_scope("lookup")
     asked = read_body(LookupRequest)
+    answering = Answering(asked.use, asked.mode, detail)
     if len(asked.items) > state().settings.max_items:
         raise PayloadTooLargeError(
             f"{len(asked.items)} items; at most {state().settings.max_items} in one request"
@@ -122,22 +124,32 @@ def lookup() -> Response:
         )
     parsed = [_parse(item) for item in asked.items]
     questions = [p for p in parsed if isinstance(p, Question)]
-    answer = state().lookup.ask(questions, asked.as_of_seq, review=asked.review)
+    answer = state().lookup.ask(questions, asked.as_of_seq, review=asked.review, held=_held(asked))
     answers = iter(enumerate(answer.statements))
     results = []
     for id_, question in zip(ids, parsed, strict=True):
         if isinstance(question, Question):
             place, statements = next(answers)
-            told = _told(statements, asked.use, detail)
-            results.append(_result(id_, told, asked, detail, complete=place not in answer.incomplete))
+            complete = place not in answer.incomplete
+            results.append(answering.result(id_, statements, complete=complete))
         else:
-            results.append(_unanswered(id_, *question))
+            results.append(unanswered(id_, *question))
     return jsonify(
         as_of_seq=answer.as_of_seq,
         checkpoint=last_checkpoint(),
         fingerprint_version=VERSION,
         results=results,
     )
+
+
+def _held(asked: LookupRequest) -> Held | None:
+    """Return the grants of the request. One that is not known is none: who holds it learns that elsewhere."""
+    if len(asked.grants) > MAX_GRANTS:
+        raise PayloadTooLargeError(f"{len(asked.grants)} grants; at most {MAX_GRANTS} in one request")
+    for place, id_ in enumerate(asked.grants):
+        if not is_grant_id(id_):
+            raise InputError(f"grants.{place}: {id_[:40]!r} is no identifier of a grant")
+    return Held(tuple(asked.grants), asked.use, state().now()) if asked.grants else None
 
 
 def _id(item: dict[str, Any], place: int) -> str:
@@ -168,45 +180,3 @@ def _parse(item: dict[str, Any]) -> Question | tuple[Status, str]:
     if question.too_plain:
         return Status.NOT_CHECKED, TOO_PLAIN
     return question
-
-
-def _told(statements: list[Statement], use: Use, detail: bool) -> list[Statement]:
-    """Choose what of the statements the caller may know."""
-    counted = effective(statements, use)[:MAX_STATEMENTS]
-    if detail:
-        return [replace(s, principal="") for s in counted]
-    return [
-        replace(s, principal="", record="", label="", match=replace(s.match, distance=None)) for s in counted
-    ]
-
-
-def _result(
-    id_: str, told: list[Statement], asked: LookupRequest, detail: bool, *, complete: bool
-) -> dict[str, Any]:
-    decision = decide(told, asked.use, asked.mode)
-    if not complete and decision.preference is not Preference.RESERVED:
-        # What was not looked at could only make the answer stricter: a reservation stands, anything else not.
-        return _unanswered(
-            id_, Status.ERROR, f"near to more than {MAX_NEAR} registered pictures; not all were looked at"
-        )
-    return {
-        "id": id_,
-        "status": str(Status.OK),
-        "preference": str(decision.preference),
-        "reason": decision.reason,
-        "matched_by": decision.matched_by,
-        "state": decision.state,
-        "statements": [statement.to_wire(detail=detail) for statement in told],
-    }
-
-
-def _unanswered(id_: str, status: Status, reason: str) -> dict[str, Any]:
-    return {
-        "id": id_,
-        "status": str(status),
-        "preference": None,
-        "reason": reason[:_LONGEST],
-        "matched_by": None,
-        "state": None,
-        "statements": [],
-    }

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 from api.operations import Operation, operation
 from api.state import state
 from registry import fingerprint
+from registry.grant import MAX_GRANTS
 from registry.matching import RANGE_DIGITS
 from registry.preference import Mode, Use
 
@@ -29,6 +30,7 @@ class Parameters(BaseModel):
     modes: list[str]
     max_items: int
     max_marks: int
+    max_grants: int
     range_digits: int
 
 
@@ -49,5 +51,6 @@ def parameters() -> Response:
         modes=list(Mode),
         max_items=state().settings.max_items,
         max_marks=state().settings.max_marks,
+        max_grants=MAX_GRANTS,
         range_digits=RANGE_DIGITS,
     )

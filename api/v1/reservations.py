@@ -5,7 +5,6 @@ Every write is acknowledged with its sequence number; the next look-up, on any w
 there.
 """
 
-import hashlib
 import json
 import re
 from typing import Any
@@ -17,6 +16,7 @@ from sqlalchemy import Connection
 from api.auth import require_caller
 from api.body import Body, Text, Word, read_body
 from api.operations import Operation, operation
+from api.repeating import repeatable
 from api.state import state
 from registry.errors import InputError, NotFoundError, PayloadTooLargeError
 from registry.fingerprint import (
@@ -27,7 +27,7 @@ from registry.fingerprint import (
     unpack_windows,
 )
 from registry.preference import Preference, Use
-from registry.registrar import NOT_YOURS, NOT_YOURS_HINT, Caller, Change, Draft, Repeatable, WorkDraft
+from registry.registrar import NOT_YOURS, NOT_YOURS_HINT, Caller, Change, Draft, WorkDraft
 from registry.store import events, reservations
 from registry.urls import RuleKind, UrlRule, canonicalize_url, url_rule
 
@@ -160,7 +160,7 @@ def register() -> tuple[Response, int, dict[str, str]]:
         terms=body.terms,
         contact=body.contact,
     )
-    done = state().registrar.register(caller, draft, _repeatable())
+    done = state().registrar.register(caller, draft, repeatable())
     return jsonify(done.to_wire()), 201, {"Location": url_for("reservations.show", id_=done.id)}
 
 
@@ -246,7 +246,7 @@ def change(id_: str) -> Response:
             "a change of nothing", hint="Give at least one of preferences, label, terms, contact."
         )
     wanted = Change(body.preferences, body.label, body.terms, body.contact)
-    return jsonify(state().registrar.change(caller, id_, wanted, _repeatable()).to_wire())
+    return jsonify(state().registrar.change(caller, id_, wanted, repeatable()).to_wire())
 
 
 @blueprint.delete("/<id_>")
@@ -262,7 +262,7 @@ def change(id_: str) -> Response:
 def withdraw(id_: str) -> Response:
     """Withdraw: from this event on the reservation says nothing. The log keeps that it was there."""
     caller = require_caller("register")
-    return jsonify(state().registrar.withdraw(caller, id_, _repeatable()).to_wire())
+    return jsonify(state().registrar.withdraw(caller, id_, repeatable()).to_wire())
 
 
 @blueprint.post("/<id_>/erase")
@@ -280,7 +280,7 @@ def erase(id_: str) -> Response:
     """Destroy what the reservation says and ever said; the log keeps leaves that tell nothing."""
     caller = require_caller("register")
     body = read_body(EraseBody)
-    return jsonify(state().registrar.erase(caller, id_, keep=body.keep, repeat=_repeatable()).to_wire())
+    return jsonify(state().registrar.erase(caller, id_, keep=body.keep, repeat=repeatable()).to_wire())
 
 
 @blueprint.post("/<id_>/works")
@@ -299,7 +299,7 @@ def add_works(id_: str) -> tuple[Response, int]:
     """Add works under the preferences of the reservation."""
     caller = require_caller("register")
     works = _works(read_body(WorksBody).works)
-    return jsonify(state().registrar.add_works(caller, id_, works, _repeatable()).to_wire()), 201
+    return jsonify(state().registrar.add_works(caller, id_, works, repeatable()).to_wire()), 201
 
 
 @blueprint.get("/<id_>/works")
@@ -384,13 +384,3 @@ def _cursor(text: str) -> tuple[int, int]:
     if match is None:
         raise InputError(f"after: expected the 'next' of an earlier page, got {text[:40]!r}")
     return int(match[1]), int(match[2])
-
-
-def _repeatable() -> Repeatable | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if not 1 <= len(key) <= 200 or not key.isascii() or not key.isprintable():
-        raise InputError("Idempotency-Key: expected 1 to 200 printable ASCII characters")
-    digest = hashlib.sha256(f"{request.method} {request.path}\n".encode() + request.get_data())
-    return Repeatable(key, digest.digest())

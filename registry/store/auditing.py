@@ -1,12 +1,13 @@
 """Marks in rows that no leaf commits to by itself: works withdrawn alone, erasures, the states of imports.
 
-They hide works as well as a deleted row does, so each must be borne out by an event.
+They hide works as well as a deleted row does, so each must be borne out by an event; and so must grants.
 """
 
 from collections.abc import Iterator
 
 from sqlalchemy import Connection, select
 
+from registry.store import grants
 from registry.store.imports import COMPLETE, OPEN, ROLLED_BACK
 from registry.store.mirrored import unproven_erasures
 from registry.store.sql import table_of
@@ -29,6 +30,7 @@ def unproven(connection: Connection, head: int) -> Iterator[str]:
     for seq, ordinal in connection.execute(wanted.where(_EVENT.c.seq.is_(None))):
         yield f"withdrawn_work: work {ordinal} of event {seq} was withdrawn, and no event did so"
     yield from _states(connection)
+    yield from grants.misplaced(connection, head)
 
 
 def _unerased(connection: Connection) -> Iterator[str]:

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, func, select
 
 from registry.blocks import ROW_COLUMNS
 from registry.leaf import parse_leaf, plain
-from registry.store import Transaction, events, imports, reservations
+from registry.store import Transaction, events, grants, imports, reservations
 from registry.store.sql import portions, table_of
 from registry.tables import Event, ReservationVersion, UrlRuleRow, Work
 
@@ -98,6 +98,7 @@ def erase(tx: Transaction, record: str) -> None:
     """Destroy all that earlier events said of ``record``: their rows and their salts."""
     reservations.erase_rows(tx, record)
     imports.erase(tx, record)
+    grants.erase(tx, record)
     events.destroy_salts(tx, record)
 
 
@@ -170,6 +171,8 @@ def _payloads(connection: Connection, seqs: list[int]) -> dict[int, dict[str, An
             found[event.seq] = {"key": parse_leaf(bytes(event.leaf)).key}
         elif event.op == "part":
             found[event.seq] = imports.payload_of_part(connection, event.seq)
+        elif event.op in grants.OPS:
+            found[event.seq] = grants.payload_of(connection, event)
         elif event.op in imports.OPS:
             version = versions.get(event.seq)
             said = imports.payload_of(connection, event)

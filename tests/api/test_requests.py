@@ -22,6 +22,7 @@ WRITES = [
     ("PATCH", "/api/v1/reservations/x"),
     ("POST", "/api/v1/reservations/x/works"),
     ("POST", "/api/v1/reservations/x/erase"),
+    ("POST", "/api/v1/grants"),
 ]
 JSON_ROUTES = [
     ("POST", "/api/v1/lookup"),
@@ -35,6 +36,7 @@ REGISTER_ROUTES = [
     ("GET", "/api/v1/reservations/x"),
     ("DELETE", "/api/v1/reservations/x"),
     ("GET", "/api/v1/reservations/x/works"),
+    ("DELETE", "/api/v1/grants/x"),
 ]
 LOOKUP_ROUTES = [("POST", "/api/v2/query/urls"), ("POST", "/api/v2/query/urls/")]
 KEYED = REGISTER_ROUTES + LOOKUP_ROUTES
@@ -335,7 +337,7 @@ class TestDocument:
         }
         paths = openapi(app)["paths"]
         assert {(path, method) for path, methods in paths.items() for method in methods} == routes
-        assert len(routes) == 33
+        assert len(routes) == 36
 
     def test_every_keyed_route_says_so(self, app: Flask) -> None:
         paths = openapi(app)["paths"]
