@@ -22,6 +22,7 @@ from registry.cli.index import find, index
 from registry.cli.joining import Commands
 from registry.cli.log import log
 from registry.cli.publish import publish
+from registry.cli.receipt import receipt
 from registry.cli.recheck import recheck
 from registry.cli.register import register, withdraw
 from registry.cli.signals import signals
@@ -62,6 +63,7 @@ for _command in (
     index,
     log,
     publish,
+    receipt,
     recheck,
     register,
     signals,

@@ -79,6 +79,11 @@ class PrivateRegistry:
         return PrivateRegistry, (self._client,)
 
     @property
+    def client(self) -> RegistryClient:
+        """What it asks through."""
+        return self._client
+
+    @property
     def url(self) -> str:
         """The registry's address."""
         return self._client.url

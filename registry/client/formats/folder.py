@@ -44,6 +44,11 @@ class PictureFolder:
         self._told = find_told(root, self._files) if told is None else told
         self.why = why + _lists_told(self._lists.read)
 
+    @property
+    def files(self) -> Sequence[str]:
+        """Every file that belongs to it, relative, with slashes."""
+        return self._files
+
     @cached_property
     def layout(self) -> Layout:
         """The place of each file but metadata, lists and settings."""
