@@ -17,6 +17,7 @@
     │   └── SettingsError           a setting that is missing or contradicts another
     ├── FetchError                  another host gave no answer
     │   └── RefusedAddressError     an address that is not called
+    ├── StoreError                  an object store could not be read or written, after every retry
     ├── RegistryError               a registry could not be asked, or did not answer properly
     │   ├── RegistryUnreachableError  no connection, a time-out, or 5xx to the end
     │   ├── RegistryRefusedError    it answered 4xx
@@ -69,6 +70,7 @@ __all__ = [
     "StaleSnapshotError",
     "StorageError",
     "StorageFullError",
+    "StoreError",
     "UnauthenticatedError",
     "UnsupportedMediaTypeError",
 ]
@@ -156,6 +158,10 @@ class FetchError(CaveatError):
 
 class RefusedAddressError(FetchError):
     """An address that is not called: not public, of another port, or not of the web."""
+
+
+class StoreError(CaveatError):
+    """An object store could not be read or written, after every retry; what counted before still does."""
 
 
 class RegistryError(CaveatError):
