@@ -77,7 +77,7 @@ class Tensor:
 class Header:
     """What a header says: ``metadata`` text to text, None where there is none; ``tensors`` by name.
 
-    ``size`` is that of the header with the eight bytes before it, ``data_size`` that of all tensors, in bytes.
+    ``size`` is that of the header and the eight bytes before it, ``data_size`` that of all tensors, in bytes.
     """
 
     metadata: Mapping[str, str] | None

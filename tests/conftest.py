@@ -108,8 +108,14 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session")
+def _config_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("config")
+
+
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, _config_home: Path) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(_config_home))
     for name in [
         name for name in os.environ if name.startswith("CAVEAT_") and name != "CAVEAT_TEST_POSTGRES"
     ]:

@@ -22,6 +22,7 @@ from registry.cli.common import (
     use_option,
     workers_option,
 )
+from registry.cli.signing import signer_of, signing_key_option
 from registry.cli.sites import site_signals_option, sites_if
 from registry.cli.telling import OUTPUTS, declined, tell
 from registry.client import FilterSummary, Options, Progress, Rules, filter_dataset
@@ -123,6 +124,7 @@ class ShareType(click.ParamType[tuple[int, int]]):
     type=click.Path(file_okay=False, path_type=Path),
     help="Where --in-place moves what goes: a new folder outside of SRC.",
 )
+@signing_key_option
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and write nothing.")
 @click.option(
     "--yes", is_flag=True, help="Do not ask before strict mode leaves out what nobody has spoken of."
@@ -159,6 +161,7 @@ def filter_(
     min_evidence: int,
     in_place: bool,
     quarantine: Path | None,
+    signing_key: Path | None,
     dry_run: bool,
     yes: bool,
     report: str,
@@ -198,7 +201,8 @@ def filter_(
     met = frozenset(licences)
     rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "", review, met, min_evidence, works)
     asked = asked_of(registry_urls, key, snapshot, max_age, private=private)
-    options = Options(engine, workers, share, resume, on_error == "stop", dry_run, subset)
+    signer = None if dry_run else signer_of(signing_key)
+    options = Options(engine, workers, share, resume, on_error == "stop", dry_run, subset, signer)
     with progress_bar("checking") as bar, sites_if(site_signals) as sites:
         run = filter_in_place if in_place else filter_dataset
         summary = run(

@@ -8,8 +8,9 @@ Shards are filtered one by one (:mod:`registry.client.sharding`). Until all are 
 beside ``DST`` under hidden names, and another run with the same options goes on from there.
 """
 
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ from registry.client.formats.datacomp import is_pool, kept_of_pool, write_subset
 from registry.client.formats.files import appearing, remove
 from registry.client.making import Making, account_folder, gone_from, write_names
 from registry.client.pictures import default_workers
+from registry.client.receipts import ReceiptOf, write_receipt
 from registry.client.report import write_report
 from registry.client.sharding import Destination, Progress, ShardReport, ShardSpec, process_here
 from registry.client.summary import FilterSummary
 from registry.client.verdicts import Judges, Registry, Rules, SiteReader
 from registry.errors import DatasetError, FormatError, InputError
+from registry.note import Signer
 
 __all__ = ["FilterSummary", "Options", "Progress", "account_folder", "filter_dataset", "require_registries"]
 
@@ -41,7 +44,8 @@ class Options:
 
     ``share`` is (i, n) for one that takes every n-th shard, the i-th first, from 1, and leaves the end to
     another. ``resume`` goes on from the shards of an earlier run that did not end. ``subset`` writes a
-    DataComp subset of a pool, the uids of the rows that stay, in place of its tables.
+    DataComp subset of a pool, the uids of the rows that stay, in place of its tables. ``signer`` signs the
+    receipt of a run that wrote an output; without, there is none.
     """
 
     engine: str = "local"
@@ -51,6 +55,7 @@ class Options:
     stop_on_error: bool = False
     dry_run: bool = False
     subset: bool = False
+    signer: Signer | None = None
 
     def __post_init__(self) -> None:
         if self.share is not None and not 1 <= self.share[0] <= self.share[1]:
@@ -116,6 +121,7 @@ class _Filtering:
     options: Options
     progress: Progress
     in_marks: bool
+    started: int = field(default_factory=lambda: int(time.time()))
 
     def filter_whole(self, dataset: Format | Table) -> None:
         """Filter a dataset that is not made of shards."""
@@ -209,7 +215,14 @@ class _Filtering:
         if not summary.kept:
             summary.target = None
             remove(output)
+        if self.options.signer is not None and summary.target is not None:
+            write_receipt(account, output, summary, self._receipt(self.options.signer))
         write_report(account / "report.html", summary)
+
+    def _receipt(self, signer: Signer) -> ReceiptOf:
+        return ReceiptOf(
+            signer, self.judges.registries, self.options.subset, self.in_marks, self._workers, self.started
+        )
 
     def _write_subset(self, account: Path, output: Path) -> None:
         """Write the uids of a DataComp pool that are left: beside the account, or as the output."""

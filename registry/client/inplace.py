@@ -12,6 +12,7 @@ would stay, nothing is moved.
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +27,14 @@ from registry.client.making import account_folder
 from registry.client.moving import FOLDER, Journal
 from registry.client.noted import Notes, write_notes
 from registry.client.pictures import default_workers
+from registry.client.receipts import ReceiptOf, write_input, write_receipt
 from registry.client.report import write_report
 from registry.client.sharding import Destination, Progress, ShardSpec, process_here
 from registry.client.summary import FilterSummary
 from registry.client.verdicts import Judges, Registry, Rules, SiteReader
 from registry.errors import DatasetError, FormatError, InputError
+from registry.receipt import Content
+from registry.strictly import parsed, wire_of
 
 __all__ = ["filter_in_place"]
 
@@ -130,6 +134,7 @@ class _InPlace:
     judges: Judges
     options: Options
     progress: Progress
+    started: int = field(default_factory=lambda: int(time.time()))
 
     @property
     def _making(self) -> Path:
@@ -175,6 +180,7 @@ class _InPlace:
         account = account_folder(self.source)
         try:
             journal.finish()
+            self._write_receipt(journal, summary)
             appear([self._making], [account])
         except OSError as error:
             raise DatasetError(
@@ -204,12 +210,27 @@ class _InPlace:
             summary.account = account_folder(self.source)
             appear([self._making], [summary.account])
             return summary
-        journal = Journal(
-            self.source, self.quarantine, tuple(moves), tuple(planned.rewritten), _told(summary)
-        )
+        told = _told(summary) | self._begun_receipt(summary)
+        journal = Journal(self.source, self.quarantine, tuple(moves), tuple(planned.rewritten), told)
         (self.quarantine / FOLDER).mkdir(parents=True, exist_ok=True)
         journal.write()
         return self.ended(journal, summary)
+
+    def _begun_receipt(self, summary: FilterSummary) -> dict[str, Any]:
+        """Return what of the receipt must be known before anything moves: the input, and the beginning."""
+        if self.options.signer is None:
+            return {}
+        given = write_input(self._making, summary, self._workers)
+        return {"receipt": {"input": wire_of(given), "started": self.started}}
+
+    def _write_receipt(self, journal: Journal, summary: FilterSummary) -> None:
+        """Write the receipt, unless the account has appeared with it already."""
+        begun, signer = journal.told.get("receipt"), self.options.signer
+        if begun is None or signer is None or not self._making.exists():
+            return
+        given = parsed(Content, begun["input"], "input")
+        run = ReceiptOf(signer, self.judges.registries, workers=self._workers, started=begun["started"])
+        write_receipt(self._making, self.source, summary, run, given)
 
     def _recalled(self, journal: Journal) -> FilterSummary:
         told = journal.told
