@@ -50,6 +50,8 @@ class Settings:
     """Most lines in one request of the compatible look-up."""
     max_body_bytes: int = 64 * 1024 * 1024
     """Largest request body, in bytes."""
+    max_header_bytes: int = 8 * 1024 * 1024
+    """Longest header of a model that is checked, in bytes; the format permits 100,000,000."""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -88,6 +90,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         max_marks=_positive(environment, "CAVEAT_MAX_MARKS", 200_000),
         max_urls=_positive(environment, "CAVEAT_MAX_URLS", 100_000),
         max_body_bytes=_positive(environment, "CAVEAT_MAX_BODY_BYTES", 64 * 1024 * 1024),
+        max_header_bytes=_positive(environment, "CAVEAT_MAX_HEADER_BYTES", 8 * 1024 * 1024),
     )
 
 

@@ -18,6 +18,7 @@ from api.v1 import (
     marks,
     parameters,
     ranges,
+    receipts,
     reservations,
     snapshots,
 )
@@ -47,6 +48,7 @@ def create_app(settings: Settings | None = None, now: Callable[[], datetime] | N
         imports,
         grants,
         evidence,
+        receipts,
         changes,
         parameters,
         snapshots,

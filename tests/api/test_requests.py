@@ -51,6 +51,7 @@ KEYED_ELSEWHERE = {
     ("/api/v1/lookup", "post"),
     ("/api/v1/marks", "post"),
     ("/api/v1/range/{of}/{prefix}", "get"),
+    ("/api/v1/receipts/verify", "post"),
     ("/api/v1/reservations/{id_}/evidence", "get"),
     ("/api/v1/snapshots/{snapshot}/{tier}/{file}", "get"),
 }
@@ -337,7 +338,7 @@ class TestDocument:
         }
         paths = openapi(app)["paths"]
         assert {(path, method) for path, methods in paths.items() for method in methods} == routes
-        assert len(routes) == 36
+        assert len(routes) == 37
 
     def test_every_keyed_route_says_so(self, app: Flask) -> None:
         paths = openapi(app)["paths"]
