@@ -49,9 +49,8 @@ def demo(out: Path) -> None:
         soft_wrap=True,
     )
     if summary.account is not None:
-        people.print(
-            f"Open the report: {escape(str((summary.account / 'report.html').resolve()))}", soft_wrap=True
-        )
+        report = Path(str(summary.account), "report.html").resolve()
+        people.print(f"Open the report: {escape(str(report))}", soft_wrap=True)
 
 
 def _table(story: Story) -> Table:

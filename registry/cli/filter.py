@@ -22,6 +22,7 @@ from registry.cli.common import (
     use_option,
     workers_option,
 )
+from registry.cli.places import PlaceType
 from registry.cli.signing import signer_of, signing_key_option
 from registry.cli.sites import site_signals_option, sites_if
 from registry.cli.telling import OUTPUTS, declined, tell
@@ -31,12 +32,13 @@ from registry.client.formats import FORMATS, Dataset
 from registry.client.inplace import filter_in_place
 from registry.client.own import OwnWorks, read_own
 from registry.client.pictures import default_workers
+from registry.client.stores import Address
 from registry.preference import Mode, Use
 
 __all__ = ["filter_", "formats"]
 
-_SRC = click.Path(exists=True, path_type=Path)
-_DST = click.Path(path_type=Path)
+_SRC = PlaceType(exists=True)
+_DST = PlaceType()
 
 
 class ShareType(click.ParamType[tuple[int, int]]):
@@ -136,8 +138,8 @@ class ShareType(click.ParamType[tuple[int, int]]):
 @click.pass_context
 def filter_(
     ctx: click.Context,
-    src: Path | None,
-    dst: Path | None,
+    src: Path | Address | None,
+    dst: Path | Address | None,
     use: str,
     mode: str,
     format_name: str,
@@ -173,7 +175,8 @@ def filter_(
     metadata.jsonl or .csv, a folder of WebDataset .tar shards or one of them, a .zip of pictures, or a .csv,
     .tsv or .parquet file with a column of URLs. It is never changed, but with --in-place. Captions, caches,
     masks and rows of removed works go with them. DST.caveat/ tells what was decided of each sample and why,
-    with a report to open.
+    with a report to open. Folders of shards and of tables may be at an object store, s3://bucket/prefix, and
+    so may DST.
 
     What the pictures say themselves is read too: IPTC, C2PA and TDMRep in the files and in .xmp files beside
     them. A signal that cannot be read sets its picture aside.
@@ -188,6 +191,7 @@ def filter_(
       caveat filter my-set my-set-clean --dry-run        what would go?
       caveat filter shards clean --workers 8             Ctrl-C, and again: it goes on
       caveat filter shards clean --shard 3/16            one of 16 jobs; then without it
+      caveat filter s3://b/laion s3://b/clean            at object stores
       caveat filter pool kept.npy --subset               a subset of a DataComp pool
       caveat filter my-set --in-place --quarantine away  no copy: what goes is moved
       caveat filter                                      asks for both, on a terminal
@@ -204,7 +208,7 @@ def filter_(
     signer = None if dry_run else signer_of(signing_key)
     options = Options(engine, workers, share, resume, on_error == "stop", dry_run, subset, signer)
     with progress_bar("checking") as bar, sites_if(site_signals) as sites:
-        run = filter_in_place if in_place else filter_dataset
+        run: Callable[..., FilterSummary] = filter_in_place if in_place else filter_dataset
         summary = run(
             src,
             dst,
@@ -225,14 +229,17 @@ def formats() -> None:
         click.echo(f"{name:12} {what}")
 
 
-def _places(ctx: click.Context, src: Path | None, dst: Path | None) -> tuple[Path, Path]:
+def _places(
+    ctx: click.Context, src: Path | Address | None, dst: Path | Address | None
+) -> tuple[Path | Address, Path | Address]:
     """Return where to read and where to write; a call without either is asked for both, on a terminal."""
     if src is None and sys.stdin.isatty():
         click.echo(
             "Which dataset is to be filtered? It stays as it is; the copy goes to another place.", err=True
         )
-        asked: Path = click.prompt("Folder or file", type=_SRC, err=True)
-        return asked, click.prompt("Where to write", type=_DST, err=True, default=_beside(asked))
+        asked: Path | Address = click.prompt("Folder or file", type=_SRC, err=True)
+        beside = _beside(asked) if isinstance(asked, Path) else None
+        return asked, click.prompt("Where to write", type=_DST, err=True, default=beside)
     if src is None or dst is None:
         missing = next(one for one in ctx.command.params if one.name == ("src" if src is None else "dst"))
         raise click.MissingParameter(ctx=ctx, param=missing)
@@ -240,13 +247,15 @@ def _places(ctx: click.Context, src: Path | None, dst: Path | None) -> tuple[Pat
 
 
 def _in_place(
-    ctx: click.Context, src: Path | None, dst: Path | None, quarantine: Path | None
+    ctx: click.Context, src: Path | Address | None, dst: Path | Address | None, quarantine: Path | None
 ) -> tuple[Path | None, Path]:
     """Return the source, and where what goes is moved."""
     if quarantine is None:
         raise click.UsageError("--in-place and --quarantine DIR go together.", ctx)
     if dst is not None:
         raise click.UsageError(f"--in-place writes no copy, and {dst} names one: leave out DST.", ctx)
+    if isinstance(src, Address):
+        raise click.UsageError(f"{src} is at a store, and --in-place is for folders on this machine.", ctx)
     return src, quarantine
 
 

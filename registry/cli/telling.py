@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from itertools import islice
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -89,8 +90,12 @@ def _print_places(out: Console, summary: FilterSummary, *, dry_run: bool) -> Non
         out.print(f"output  {escape(str(summary.target))}", soft_wrap=True)
         if summary.quarantine is not None:
             out.print(f"moved   {escape(str(summary.quarantine))}", soft_wrap=True)
-        if summary.shards and summary.source.is_dir() and summary.format == "webdataset":
+        if summary.shards and not _is_one_file(summary) and summary.format == "webdataset":
             out.print(f"shards  {escape(brace_range(summary.shards))}", soft_wrap=True)
+
+
+def _is_one_file(summary: FilterSummary) -> bool:
+    return isinstance(summary.source, Path) and summary.source.is_file()
 
 
 def _table(verdicts: Sequence[Verdict]) -> Table:

@@ -13,10 +13,12 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol
 
 from registry.client.pictures import Hashers
-from registry.client.sharding import Progress, ShardReport, ShardSpec, process_shard
+from registry.client.sharding import Progress, ShardReport, ShardSpec
+from registry.client.staging import process
 from registry.client.verdicts import Judges
 from registry.errors import DatasetError, InputError
 
@@ -29,7 +31,7 @@ class Engine(Protocol):
     def __call__(
         self, specs: Sequence[ShardSpec], judges: Judges, workers: int, progress: Progress
     ) -> Iterator[ShardReport]:
-        """Yield a report a shard, in any order. Raises what :func:`process_shard` does."""
+        """Yield a report a shard, in any order. Raises what :func:`process` does."""
 
 
 def local(
@@ -42,12 +44,12 @@ def local(
     if workers == 1 or len(specs) == 1 or judges.sites is not None:
         with Hashers(workers) as hashers:
             for spec in specs:
-                yield process_shard(spec, judges, hashers, progress)
+                yield process(spec, judges, hashers, progress)
         return
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(specs)), mp_context=spawn, initializer=_end_at_once) as pool:
         try:
-            futures = [pool.submit(process_shard, spec, judges) for spec in specs]
+            futures = [pool.submit(process, spec, judges) for spec in specs]
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool as error:
@@ -98,7 +100,7 @@ def ray(
 
 def _tasks(cluster: Any, specs: Sequence[ShardSpec], judges: Judges, workers: int) -> Iterator[ShardReport]:
     # No retries by Ray: an error of ours is one by name, and a worker that fell is told of.
-    task = cluster.remote(process_shard).options(num_cpus=1, max_retries=0)
+    task = cluster.remote(process).options(num_cpus=1, max_retries=0)
     shared = cluster.put(judges)
     waiting = map(_in_full, specs)
     running = [task.remote(spec, shared) for spec in islice(waiting, workers)]
@@ -116,7 +118,10 @@ def _tasks(cluster: Any, specs: Sequence[ShardSpec], judges: Judges, workers: in
 def _in_full(spec: ShardSpec) -> ShardSpec:
     """Return ``spec`` with full paths: a worker may stand in another folder."""
     places = {name: getattr(spec, name) for name in ("source", "output", "account")}
-    return replace(spec, **{name: place and place.absolute() for name, place in places.items()})
+    here: dict[str, Any] = {
+        name: place.absolute() for name, place in places.items() if isinstance(place, Path)
+    }
+    return replace(spec, **here)
 
 
 def _result(cluster: Any, ended: Any) -> ShardReport:

@@ -17,17 +17,20 @@ from typing import Any
 
 import registry
 from registry.client.engines import ENGINES
-from registry.client.formats import Format, Sharded, Table, detect
-from registry.client.formats.datacomp import is_pool, kept_of_pool, write_subset
+from registry.client.formats import Format, Sharded, Table
+from registry.client.formats.datacomp import kept_of_pool, write_subset
 from registry.client.formats.files import appearing, remove
 from registry.client.making import Making, account_folder, gone_from, write_names
 from registry.client.pictures import default_workers
 from registry.client.receipts import ReceiptOf, write_receipt
 from registry.client.report import write_report
 from registry.client.sharding import Destination, Progress, ShardReport, ShardSpec, process_here
+from registry.client.store_making import StoreMaking
+from registry.client.stores import Address
 from registry.client.summary import FilterSummary
 from registry.client.verdicts import Judges, Registry, Rules, SiteReader
-from registry.errors import DatasetError, FormatError, InputError
+from registry.client.where import Where
+from registry.errors import DatasetError, InputError
 from registry.note import Signer
 
 __all__ = ["FilterSummary", "Options", "Progress", "account_folder", "filter_dataset", "require_registries"]
@@ -67,8 +70,8 @@ class Options:
 
 
 def filter_dataset(
-    source: Path | str,
-    target: Path | str,
+    source: Path | Address | str,
+    target: Path | Address | str,
     registries: Sequence[Registry],
     *,
     rules: Rules = Rules(),  # noqa: B008 - frozen
@@ -79,20 +82,19 @@ def filter_dataset(
 ) -> FilterSummary:
     """Write ``source`` without its reserved works to ``target``, and the account to ``target.caveat/``.
 
+    Both may be addresses of an object store, as text ``s3://bucket/prefix``, for datasets made of shards.
     A dry run looks at everything and writes nothing. Raises :class:`DatasetError` for a dataset that
     cannot be read or a target that is in the way, :class:`registry.errors.RegistryError` when a registry
-    cannot be asked. When nothing would be kept, only the account is written and ``summary.target`` is None.
+    cannot be asked, :class:`registry.errors.StoreError` when a store cannot. When nothing would be kept, only
+    the account is written and ``summary.target`` is None.
     """
-    source, target = Path(source), Path(target)
     require_registries(registries)
-    _check_places(source, target)
-    dataset = detect(source, format_name)
-    if options.subset:
-        _require_pool(source, dataset)
+    where = Where.of(source, target)
+    dataset = where.detected(format_name, subset=options.subset)
     in_marks = all(["max_marks" in one.check_parameters() for one in registries])
     judges = Judges(registries, rules, sites)
-    summary = FilterSummary.begun(source, target, (dataset.name, dataset.why), judges)
-    run = _Filtering(summary, judges, options, progress, in_marks)
+    summary = FilterSummary.begun(where.source, where.target, (dataset.name, dataset.why), judges)
+    run = _Filtering(summary, judges, options, progress, in_marks, where)
     try:
         if isinstance(dataset, Sharded):
             run.filter_shards(dataset)
@@ -121,6 +123,7 @@ class _Filtering:
     options: Options
     progress: Progress
     in_marks: bool
+    where: Where
     started: int = field(default_factory=lambda: int(time.time()))
 
     def filter_whole(self, dataset: Format | Table) -> None:
@@ -129,12 +132,12 @@ class _Filtering:
         if self.options.share is not None:
             raise InputError(f"{summary.source} is not made of shards, and has no share")
         self.progress.begin(dataset, dataset.size)
-        if self.options.dry_run or summary.target is None:
+        if self.options.dry_run:
             self._take(process_here(dataset, self.judges, spec, self.progress, self._workers))
             summary.target = None
             return
-        places = (account_folder(summary.target), summary.target)
-        with appearing(*places) as [account, output]:
+        target = Path(str(self.where.target))
+        with appearing(account_folder(target), target) as [account, output]:
             account.mkdir()
             decisions = account / ("decisions/00000" if isinstance(dataset, Table) else "decisions")
             there = Destination(output, decisions)
@@ -146,12 +149,12 @@ class _Filtering:
     def filter_shards(self, dataset: Sharded) -> None:
         """Filter a dataset shard by shard, and put it together once all are done."""
         names, summary = dataset.shards(), self.summary
-        making = None if self.options.dry_run or summary.target is None else Making(summary.target)
+        making = None if self.options.dry_run else self.where.making()
         done = {} if making is None else making.begin(self._settings(), dataset, resume=self.options.resume)
         first, step = self.options.share or (1, 1)
         todo = [name for name in names[first - 1 :: step] if name not in done]
         summary.resumed = len(names[first - 1 :: step]) - len(todo)
-        for report in self._run(dataset, [self._spec(name, making) for name in todo]):
+        for report in self._run(dataset, [self._spec(name, dataset, making) for name in todo]):
             done[report.shard] = report
         if making is None:
             for name in names:
@@ -166,7 +169,9 @@ class _Filtering:
         else:
             self._put_together(dataset, making, [done[name] for name in names])
 
-    def _put_together(self, dataset: Sharded, making: Making, reports: list[ShardReport]) -> None:
+    def _put_together(
+        self, dataset: Sharded, making: Making | StoreMaking, reports: list[ShardReport]
+    ) -> None:
         notes = making.notes(reports)
         for report in reports:
             self._take(report)
@@ -179,7 +184,7 @@ class _Filtering:
         self.summary.shards = tuple(report.shard for report in reports if report.written)
         write_names(making.account, self.summary.shards)
         self._finish(making.account, making.output)
-        making.appear(notes)
+        making.appear(notes, self.summary.to_wire())
 
     def _run(self, dataset: Sharded, specs: list[ShardSpec]) -> Iterator[ShardReport]:
         """Have the shards filtered, and tell how far that is."""
@@ -210,12 +215,12 @@ class _Filtering:
             return
         if summary.target is not None:
             summary.account = account_folder(summary.target)
-        if summary.format == "parquet":
+        if summary.format == "parquet" and self.where.work is None:
             self._write_subset(account, output)
         if not summary.kept:
             summary.target = None
             remove(output)
-        if self.options.signer is not None and summary.target is not None:
+        if self.options.signer is not None and summary.target is not None and self.where.work is None:
             write_receipt(account, output, summary, self._receipt(self.options.signer))
         write_report(account / "report.html", summary)
 
@@ -226,23 +231,32 @@ class _Filtering:
 
     def _write_subset(self, account: Path, output: Path) -> None:
         """Write the uids of a DataComp pool that are left: beside the account, or as the output."""
-        kept = kept_of_pool(self.summary.source, account)
+        kept = kept_of_pool(Path(str(self.summary.source)), account)
         if self.options.subset:
             remove(output)
             write_subset(output, kept)
         elif kept:
             write_subset(account / "subset.npy", kept)
 
-    def _spec(self, shard: str, making: Making | None = None) -> ShardSpec:
+    def _spec(
+        self, shard: str, dataset: Sharded | None = None, making: Making | StoreMaking | None = None
+    ) -> ShardSpec:
+        output, account = (None, None) if making is None else making.places
+        states: tuple[tuple[str, int, str], ...] = ()
+        if dataset is not None and isinstance(self.where.source, Address):
+            # What is at a store must be there as it was listed; a folder here is looked at again.
+            states = tuple((name, size, str(mark)) for name, size, mark in dataset.state(shard))
         return ShardSpec(
-            self.summary.source,
+            self.where.source,
             self.summary.format,
             shard,
-            None if making is None else making.output,
-            None if making is None else making.account,
+            output,
+            account,
             self.in_marks,
             self.options.stop_on_error,
             not self.options.subset,
+            states,
+            work=self.where.folder,
         )
 
     def _settings(self) -> dict[str, Any]:
@@ -254,24 +268,3 @@ class _Filtering:
     @property
     def _workers(self) -> int:
         return self.options.workers or default_workers()
-
-
-def _require_pool(source: Path, dataset: Format | Table | Sharded) -> None:
-    names = dataset.shards() if isinstance(dataset, Sharded) else [""]
-    if dataset.name != "parquet" or not all(is_pool(source / name) for name in names):
-        raise FormatError(
-            f"{source} is no DataComp pool",
-            hint="A pool is parquet with url and with uid, 32 hex digits. Leave out --subset.",
-        )
-
-
-def _check_places(source: Path, target: Path) -> None:
-    here, there = source.resolve(), target.resolve()
-    if here == there or here in there.parents or there in here.parents:
-        raise DatasetError(
-            f"{target} and {source} lie in one another; the source is never written to",
-            hint="Give another place for the output.",
-        )
-    # An account whose output is not there belongs to a run that was cut short, or kept nothing.
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise DatasetError(f"{target} is there already", hint="Move it away, or give another output.")

@@ -8,7 +8,7 @@ import json
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from registry.client.formats import Sharded
 from registry.client.formats.files import appear, move_files, remove, sync_tree, write_synced
@@ -20,17 +20,36 @@ from registry.client.sharding import (
     ShardReport,
     load_report,
 )
+from registry.client.stores import Address
 from registry.errors import DatasetError, InputError
 from registry.jsontext import strict_json
 
-__all__ = ["Making", "account_folder", "gone_from", "write_names"]
+__all__ = [
+    "SETTINGS",
+    "Making",
+    "account_folder",
+    "gone_from",
+    "require_same",
+    "settings_text",
+    "write_names",
+]
 
-_SETTINGS = "settings.json"
+SETTINGS = "settings.json"
+"""The settings of a run, below its account."""
+
 _REST = ".beside"
 
 
-def account_folder(target: Path) -> Path:
-    """Return the folder beside ``target`` that tells what was done."""
+@overload
+def account_folder(target: Path) -> Path: ...
+
+
+@overload
+def account_folder(target: Address) -> Address: ...
+
+
+def account_folder(target: Path | Address) -> Path | Address:
+    """Return the place beside ``target`` that tells what was done."""
     return target.with_name(f"{target.name}.caveat")
 
 
@@ -60,15 +79,15 @@ class Making:
         """
         if not resume:
             self.drop()
-        path, reports = self.account / _SETTINGS, self.account / "shards"
+        path, reports = self.account / SETTINGS, self.account / "shards"
         if path.exists():
-            self._require_same(path, settings)
+            require_same(path.read_bytes(), settings, path, self.account)
         elif reports.exists():
             # It was about to appear, and nobody knows any more with which settings.
             self.drop()
         for folder in (self.output, self.account):
             folder.mkdir(parents=True, exist_ok=True)
-        write_synced(path, json.dumps(settings, ensure_ascii=False, indent=1).encode() + b"\n")
+        write_synced(path, settings_text(settings))
         done = {}
         for name in dataset.shards():
             report = load_report(self.account, name)
@@ -86,6 +105,11 @@ class Making:
         """Delete what an earlier run has left."""
         remove(self.output)
         remove(self.account)
+
+    @property
+    def places(self) -> tuple[Path, Path]:
+        """Where shards are written: output and account."""
+        return self.output, self.account
 
     @property
     def rest(self) -> Destination:
@@ -122,7 +146,7 @@ class Making:
         if not any(one.is_file() for one in (self.account / "decisions").rglob("*")):
             remove(self.account / "decisions")
         remove(self.account / WRITING)
-        remove(self.account / _SETTINGS)
+        remove(self.account / SETTINGS)
 
     def _sweep(self, names: Collection[str]) -> None:
         """Delete from the output what is of no shard: of one that has gone, or of an end that failed."""
@@ -130,24 +154,31 @@ class Making:
             if path.relative_to(self.output).as_posix() not in names:
                 path.unlink()
 
-    def appear(self, notes: Notes) -> None:
+    def appear(self, notes: Notes, told: Mapping[str, Any]) -> None:
         """Make output and account the target and its account, whichever are there."""
         account = account_folder(self._target)
         appear((self.account, self.output), (account, self._target))
         notes.moved(self.account, account)
 
-    def _require_same(self, path: Path, settings: Mapping[str, Any]) -> None:
-        try:
-            before = strict_json(path.read_bytes())
-            other = [name for name in settings if before[name] != settings[name]]
-        except (InputError, KeyError, TypeError) as error:
-            raise DatasetError(f"{path} cannot be read: {error!r}", hint=_ANEW) from error
-        if other:
-            raise DatasetError(
-                f"{self.account} is of a run with another {other[0]}: "
-                f"{before[other[0]]!r}, and now {settings[other[0]]!r}",
-                hint=f"Give what was given then. {_ANEW}",
-            )
+
+def settings_text(settings: Mapping[str, Any]) -> bytes:
+    """Return the text of the settings of a run."""
+    return json.dumps(settings, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def require_same(text: bytes, settings: Mapping[str, Any], path: object, account: object) -> None:
+    """Raise :class:`DatasetError` unless the settings read at ``path`` are those of this run too."""
+    try:
+        before = strict_json(text)
+        other = [name for name in settings if before[name] != settings[name]]
+    except (InputError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path} cannot be read: {error!r}", hint=_ANEW) from error
+    if other:
+        raise DatasetError(
+            f"{account} is of a run with another {other[0]}: "
+            f"{before[other[0]]!r}, and now {settings[other[0]]!r}",
+            hint=f"Give what was given then. {_ANEW}",
+        )
 
 
 _ANEW = "With --no-resume what stands of the earlier run is deleted."

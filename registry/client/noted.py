@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
+from registry.client.away import AwayPlace
 from registry.client.formats import Sample
 from registry.client.formats.cell import Cell
 from registry.client.place import Place
@@ -35,6 +36,9 @@ def write_notes(path: Path, verdicts: Iterable[Verdict]) -> None:
 
 class Notes(Sequence[Verdict]):
     """The verdicts in some files of lines, in their order, read when they are asked for."""
+
+    holds: object = None
+    """What must stay as long as these do: the folder of the files, where it is a temporary one."""
 
     def __init__(self) -> None:
         self._paths: list[Path] = []
@@ -142,7 +146,8 @@ def _reading(wire: Mapping[str, Any]) -> Reading:
 def _wire_of(place: Place) -> list[Any]:
     if isinstance(place, Cell):
         return [str(place.path), place.column, place.row, place.item]
-    return [str(place.path), place.offset, place.size, place.unpacked, place.crc]
+    path = place.text if isinstance(place, AwayPlace) else str(place.path)
+    return [path, place.offset, place.size, place.unpacked, place.crc]
 
 
 def _place_of(wire: list[Any]) -> Place:
@@ -150,4 +155,7 @@ def _place_of(wire: list[Any]) -> Place:
     if isinstance(rest[0], str):
         column, row, item = rest
         return Cell(Path(path), column=column, row=row, item=item)
+    if "://" in path:  # No path has two slashes side by side.
+        offset, size, *_ = rest
+        return AwayPlace(Path(path), offset, size, text=path)
     return Place(Path(path), *rest)

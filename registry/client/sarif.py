@@ -17,7 +17,9 @@ from typing import Any
 from urllib.parse import quote
 
 import registry
+from registry.client.away import AwayPlace
 from registry.client.cards import kind_of
+from registry.client.stores import Address
 from registry.client.summary import FilterSummary
 from registry.client.verdicts import Verdict
 from registry.preference import Action
@@ -49,7 +51,7 @@ def sarif_log(summary: FilterSummary) -> dict[str, Any]:
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
-        "originalUriBaseIds": {"SRC": {"uri": _base(summary.source).as_uri().rstrip("/") + "/"}},
+        "originalUriBaseIds": {"SRC": {"uri": _uri(summary.source).rstrip("/") + "/"}},
         "invocations": [_invocation(summary, left)],
         "results": told,
         "properties": summary.counted(),
@@ -107,7 +109,7 @@ def _rule(name: str) -> dict[str, Any]:
     }
 
 
-def _result(verdict: Verdict, source: Path, rules: dict[str, int]) -> dict[str, Any]:
+def _result(verdict: Verdict, source: Path | Address, rules: dict[str, int]) -> dict[str, Any]:
     name = NOT_CHECKED if verdict.action is Action.ERROR else verdict.cause
     return {
         "ruleId": name,
@@ -121,11 +123,14 @@ def _result(verdict: Verdict, source: Path, rules: dict[str, int]) -> dict[str, 
     }
 
 
-def _location(verdict: Verdict, source: Path) -> dict[str, Any]:
+def _location(verdict: Verdict, source: Path | Address) -> dict[str, Any]:
     """Return the file of a sample below the source, and within it the sample where it is not the whole."""
     key, path = verdict.sample.key, verdict.sample.path
     file = key
-    if path is not None and path.absolute().is_relative_to(_base(source)):
+    if isinstance(source, Address):
+        if isinstance(place := verdict.sample.place, AwayPlace):
+            file = place.text.removeprefix(f"{source}/")
+    elif path is not None and path.absolute().is_relative_to(_base(source)):
         file = path.absolute().relative_to(_base(source)).as_posix()
     elif path is None and source.is_file():
         file = source.name
@@ -136,6 +141,10 @@ def _location(verdict: Verdict, source: Path) -> dict[str, Any]:
         told = f"row {key}" if key.isdigit() else key
         location["logicalLocations"] = [{"fullyQualifiedName": told, "kind": "member"}]
     return location
+
+
+def _uri(source: Path | Address) -> str:
+    return str(source) if isinstance(source, Address) else _base(source).as_uri()
 
 
 def _base(source: Path) -> Path:

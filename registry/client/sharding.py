@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from registry.client.away import moved
 from registry.client.collecting import rarely_collected
 from registry.client.decisions import TableDecisions, write_lines
 from registry.client.formats import Format, Plan, Sample, Sharded, Table, opened
@@ -21,9 +22,10 @@ from registry.client.formats.files import move_files, remove, sync_tree, write_s
 from registry.client.noted import write_notes
 from registry.client.pictures import Hashers
 from registry.client.sieve import Sieve, require_no_fault
+from registry.client.stores import Address
 from registry.client.tally import Tally
 from registry.client.verdicts import Judges, Verdict, judge_all, with_others
-from registry.errors import DatasetError
+from registry.errors import DatasetError, InputError
 from registry.jsontext import strict_json
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "ShardReport",
     "ShardSpec",
     "load_report",
+    "parse_report",
     "process_here",
     "process_shard",
 ]
@@ -67,24 +70,33 @@ class ShardSpec:
 
     ``output`` and ``account`` are the folders of the run in the making, None when nothing is to be written.
     Where ``rewrites`` is false, tables are not written again, and only what was decided of their rows is.
+    Of a shard at an object store ``state`` tells its objects as they were listed; while it is on this machine
+    ``called`` is its source in all that is told. ``work`` is a folder for what is fetched.
     """
 
-    source: Path
+    source: Path | Address
     format: str
     shard: str
-    output: Path | None
-    account: Path | None
+    output: Path | Address | None
+    account: Path | Address | None
     in_marks: bool = False
     stop_on_error: bool = False
     rewrites: bool = True
+    state: tuple[tuple[str, int, str], ...] = ()
+    called: str = ""
+    work: Path | None = None
+
+    def said(self, text: str) -> str:
+        """Return a text as it is told: with the source's own address in it."""
+        return text.replace(str(self.source), self.called) if self.called else text
 
 
 @dataclass(slots=True, kw_only=True)
 class ShardReport(Tally):
     """What became of a part: ``state`` tells its files, as they were; ``left_out`` what does not come along.
 
-    ``written`` says whether anything of a shard is left, ``gone`` names what went from it; ``notable`` are
-    verdicts for the report, empty where they were written down.
+    ``written`` says whether anything of a shard is left; ``notable`` are verdicts for the report, empty where
+    they were written down; ``objects`` tells each object that was put up for it, where that is at a store.
     """
 
     shard: str = ""
@@ -93,6 +105,7 @@ class ShardReport(Tally):
     shards: tuple[str, ...] = ()
     written: bool = False
     notable: list[Verdict] = field(default_factory=list)
+    objects: list[dict[str, Any]] = field(default_factory=list)
 
     def to_json(self) -> bytes:
         """Return the text of ``shards/NAME.json``."""
@@ -106,6 +119,8 @@ class ShardReport(Tally):
             "left_out": self.left_out,
             "written": self.written,
         }
+        if self.objects:
+            wire["objects"] = self.objects
         return json.dumps(wire, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
@@ -116,19 +131,33 @@ def load_report(account: Path, shard: str) -> ShardReport | None:
     """
     path = account / "shards" / f"{shard}{_REPORT}"
     try:
-        wire = strict_json(path.read_bytes())
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _no_report(path, error) from error
+    return parse_report(text, path)
+
+
+def parse_report(text: bytes, place: object) -> ShardReport:
+    """Return the report whose text was read at ``place``.
+
+    Raises :class:`DatasetError` for what is none.
+    """
+    try:
+        wire = strict_json(text)
         report = ShardReport(shard=wire["shard"], state=wire["state"], left_out=wire["left_out"])
         report.counts.update(wire["counts"])
         report.reasons.update(wire["reasons"])
         report.kept, report.as_of_seq = wire["kept"], wire["as_of_seq"]
-        report.written = wire["written"]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(
-            f"{path} cannot be read: {error!r}", hint="Begin anew with --no-resume."
-        ) from error
+        report.written, report.objects = wire["written"], wire.get("objects", [])
+    except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _no_report(place, error) from error
     return report
+
+
+def _no_report(place: object, error: Exception) -> DatasetError:
+    return DatasetError(f"{place} cannot be read: {error!r}", hint="Begin anew with --no-resume.")
 
 
 @rarely_collected()
@@ -142,10 +171,11 @@ def process_shard(
 
     Raises :class:`DatasetError`, and :class:`registry.errors.RegistryError` when a registry cannot be asked.
     """
-    folder = opened(spec.source, spec.format)
+    source, account = _on_this_machine(spec)
+    folder = opened(source, spec.format)
     if not isinstance(folder, Sharded):
         raise DatasetError(f"{spec.source} is not made of shards")
-    state = [list(one) for one in folder.state(spec.shard)]
+    state = [list(one) for one in spec.state or folder.state(spec.shard)]
     with nullcontext(hashers) if hashers is not None else Hashers(1) as hashing:
         run = _Run(judges, hashing, spec, progress)
         try:
@@ -155,9 +185,16 @@ def process_shard(
                 raise
             report = _processed(_Unreadable(spec.shard, error.message), run, state)
     report.shard, report.state, report.written = spec.shard, state, bool(report.kept)
-    if spec.account is not None:
-        write_synced(spec.account / "shards" / f"{spec.shard}{_REPORT}", report.to_json())
+    if account is not None:
+        write_synced(account / "shards" / f"{spec.shard}{_REPORT}", report.to_json())
     return report
+
+
+def _on_this_machine(spec: ShardSpec) -> tuple[Path, Path | None]:
+    """Return source and account of a shard, which are folders here."""
+    if isinstance(spec.source, Address) or isinstance(spec.account, Address):
+        raise DatasetError(f"{spec.source} is at an object store, and was not fetched")
+    return spec.source, spec.account
 
 
 class _Unreadable:
@@ -220,7 +257,7 @@ class _Run:
 def _processed(part: Format | Table, run: _Run, state: Sequence[Sequence[Any]]) -> ShardReport:
     """Filter a shard aside, and move what is left of it, its decisions and notes to their places."""
     shard, output, account = run.spec.shard, run.spec.output, run.spec.account
-    if output is None or account is None:
+    if not isinstance(output, Path) or not isinstance(account, Path):
         return _process(part, run, None)
     # Whoever else is at this shard, on this machine or another, makes it in a folder of its own.
     making = account / WRITING / f"{platform.node()}-{os.getpid()}"
@@ -249,7 +286,11 @@ def _processed(part: Format | Table, run: _Run, state: Sequence[Sequence[Any]]) 
 
 
 def _process(part: Format | Table, run: _Run, there: Destination | None) -> ShardReport:
-    return _process_table(part, run, there) if isinstance(part, Table) else _process_files(part, run, there)
+    report = _process_table(part, run, there) if isinstance(part, Table) else _process_files(part, run, there)
+    source = run.spec.source
+    if run.spec.called and isinstance(source, Path):
+        report.notable = [moved(one, source, run.spec.called) for one in report.notable]
+    return report
 
 
 def _process_table(part: Table, run: _Run, there: Destination | None) -> ShardReport:
@@ -272,7 +313,8 @@ def _process_table(part: Table, run: _Run, there: Destination | None) -> ShardRe
 
 def _process_files(part: Format, run: _Run, there: Destination | None) -> ShardReport:
     verdicts: list[Verdict] = []
-    for judged in judge_all(part.samples(), run.judges, run.hashers, run.progress.tick):
+    samples = (replace(one, fault=run.spec.said(one.fault)) if one.fault else one for one in part.samples())
+    for judged in judge_all(samples, run.judges, run.hashers, run.progress.tick):
         if run.spec.stop_on_error:
             require_no_fault(judged)
         verdicts += judged

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from registry.client.stores import Address
 from registry.client.tally import Tally
 from registry.client.verdicts import Judges, Rules, Verdict
 
@@ -23,9 +24,9 @@ class FilterSummary(Tally):
     sample of which nothing was said, and of tables also without those that strict mode took away.
     """
 
-    source: Path
-    target: Path | None
-    account: Path | None = None
+    source: Path | Address
+    target: Path | Address | None
+    account: Path | Address | None = None
     format: str
     why: str
     rules: Rules
@@ -40,7 +41,9 @@ class FilterSummary(Tally):
     quarantine: Path | None = None
 
     @classmethod
-    def begun(cls, source: Path, target: Path, said: tuple[str, str], judges: Judges) -> "FilterSummary":
+    def begun(
+        cls, source: Path | Address, target: Path | Address, said: tuple[str, str], judges: Judges
+    ) -> "FilterSummary":
         """Return the summary of a run that has done nothing yet; ``said`` is its format, and the reason."""
         format_name, why = said
         return cls(

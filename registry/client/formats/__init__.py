@@ -7,7 +7,7 @@ trainers), ``downloaded`` (img2dataset), ``table`` (CSV, TSV, parquet of URLs), 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from registry.client.formats.base import Dataset, Format, Keeping, Plan, Rows, Sample, Sharded, Table
@@ -35,8 +35,10 @@ __all__ = [
     "Sharded",
     "Table",
     "brace_range",
+    "chosen",
     "detect",
     "opened",
+    "shard_formats",
 ]
 
 FORMATS = {
@@ -65,17 +67,41 @@ def detect(source: Path, wanted: str = "auto") -> Format | Table | Sharded:
     if not source.exists():
         raise FormatError(f"{source} is not there")
     found = _file_formats(source) if source.is_file() else _folder_formats(source, wanted)
+    name = chosen(source, wanted, found)
+    return opened(source, name, found[name])
+
+
+def chosen(source: object, wanted: str, found: Mapping[str, str]) -> str:
+    """Return which of the formats that were found (name → why) ``source`` is taken for.
+
+    Raises :class:`FormatError` when there are two and ``wanted`` is ``auto``, or when it is none of them.
+    """
     if wanted != "auto":
         if wanted not in found:
             raise FormatError(f"{source} is not of format {wanted}: it {_seen(found)}")
-        return opened(source, wanted, found[wanted])
+        return wanted
     if len(found) != 1:
         raise FormatError(
             f"{source} could be two formats at once: it {_seen(found)}",
             hint=f"Say which: --format {' or --format '.join(found)}.",
         )
-    [(name, why)] = found.items()
-    return opened(source, name, why)
+    return next(iter(found))
+
+
+def shard_formats(source: object, paths: Sequence[PurePosixPath], wanted: str = "auto") -> dict[str, str]:
+    """Return as which folders of shards files could be taken, by their names: format → why.
+
+    Loose pictures beside tars leave them one only when that is ``wanted``. Raises :class:`FormatError` for
+    compressed archives.
+    """
+    tars = [path for path in paths if path.suffix.lower() == ".tar"]
+    has_pictures = any(path.suffix.lower() in PICTURE_SUFFIXES for path in paths)
+    if tars and (not has_pictures or wanted == "webdataset"):
+        return {"webdataset": f"has {len(tars)} shards, {tars[0]} the first"}
+    if tars or has_pictures:
+        return {}
+    _refuse_packed(source, paths)
+    return _table_formats(paths)
 
 
 def opened(source: Path, name: str, why: str = "") -> Format | Table | Sharded:
@@ -113,7 +139,7 @@ def _file_formats(source: Path) -> dict[str, str]:
     )
 
 
-def _packed(path: Path) -> FormatError:
+def _packed(path: object) -> FormatError:
     return FormatError(
         f"{path} is a compressed tar archive, and members are read where they lie",
         hint="Unpack it to a plain .tar (gunzip, unzstd, unxz), and filter that.",
@@ -127,12 +153,9 @@ def _folder_formats(source: Path, wanted: str) -> dict[str, str]:
     pictures = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
     shards = [path for path in paths if path.suffix.lower() in _SHARDS]
     tars = [path for path in paths if path.suffix.lower() == ".tar"]
-    if tars and not pictures:
-        return {"webdataset": f"has {len(tars)} shards, {tars[0]} the first"}
     if not pictures:
-        _refuse_packed(source, paths)
-        if tables := _table_formats(paths):
-            return tables
+        if found := shard_formats(source, paths):
+            return found
         seen = f"; it holds {shards[0].name}, and shards are not read yet" if shards else ""
         if inner := next((path.parent for path in paths if path.suffix == ".manifest"), None):
             seen = f"; it holds the Lance dataset {inner.parent}, and each of these is filtered by itself"
@@ -143,7 +166,7 @@ def _folder_formats(source: Path, wanted: str) -> dict[str, str]:
     return {**found, **picture_formats(source, [str(path) for path in paths], wanted)}
 
 
-def _table_formats(paths: list[PurePosixPath]) -> dict[str, str]:
+def _table_formats(paths: Sequence[PurePosixPath]) -> dict[str, str]:
     """Return the kinds of tables that are here."""
     found: dict[str, list[PurePosixPath]] = {}
     for path in paths:
@@ -152,11 +175,11 @@ def _table_formats(paths: list[PurePosixPath]) -> dict[str, str]:
     return {name: f"has {len(some)} tables, {some[0]} the first" for name, some in found.items()}
 
 
-def _refuse_packed(source: Path, paths: list[PurePosixPath]) -> None:
+def _refuse_packed(source: object, paths: Sequence[PurePosixPath]) -> None:
     for path in paths:
         if _PACKED.fullmatch(path.name):
-            raise _packed(source / path)
+            raise _packed(f"{source}/{path}")
 
 
-def _seen(found: dict[str, str]) -> str:
+def _seen(found: Mapping[str, str]) -> str:
     return ", and ".join(f"{why} ({name})" for name, why in found.items())

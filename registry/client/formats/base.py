@@ -204,8 +204,8 @@ class Sharded(Dataset, Protocol):
     def shard(self, name: str) -> "Format | Table":
         """Return one of them; what is written of it are the files under their names in the target."""
 
-    def state(self, name: str) -> list[tuple[str, int, int]]:
-        """Return name, size and time of each file that belongs to a shard."""
+    def state(self, name: str) -> Sequence[tuple[str, int, int | str]]:
+        """Return name, size and time, or version, of each file that belongs to a shard."""
 
     def rest(self, gone: Iterable[str]) -> Format:
         """Return what lies beside the shards, after what is named in ``gone`` went from them."""

@@ -117,7 +117,8 @@ class LooseFiles:
         return arrange(self._paths)
 
     @property
-    def _plain(self) -> list[str]:
+    def plain(self) -> list[str]:
+        """The texts, which come along unless they name what went."""
         return sorted([*self._layout.plain, *self._layout.shared])
 
     def samples(self) -> Iterator[Sample]:
@@ -130,9 +131,9 @@ class LooseFiles:
         """Say which texts do not come along: those that name what went, since they are not rewritten."""
         left_out = dict.fromkeys(self._layout.stale, "a cache")
         names: set[str] = set()
-        for name in self._gone if self._plain else ():
+        for name in self._gone if self.plain else ():
             names |= {base_of(name).removesuffix(".tar"), base_of(name).partition(".")[0]}
-        for path in self._plain if names else ():
+        for path in self.plain if names else ():
             text = (self._root / path).read_text(encoding="utf-8", errors="replace")
             named = next((one for one in _WORD.findall(text) if one.removesuffix(".tar") in names), None)
             if named is not None:
@@ -141,6 +142,6 @@ class LooseFiles:
 
     def write(self, target: Path, plan: Plan, digests: Mapping[str, bytes]) -> None:
         """Copy the texts that come along."""
-        for path in self._plain:
+        for path in self.plain:
             if path not in plan.left_out:
                 copy_file(self._root / path, target / path)
