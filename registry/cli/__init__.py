@@ -11,28 +11,19 @@ import traceback
 import click
 
 import registry
-from registry.cli.check import check
-from registry.cli.common import USAGE
-from registry.cli.demo import demo
-from registry.cli.erase import erase
-from registry.cli.export import export
-from registry.cli.filter import filter_, formats
-from registry.cli.import_ import import_
-from registry.cli.index import find, index
+from registry.cli.codes import USAGE
 from registry.cli.joining import Commands
-from registry.cli.log import log
-from registry.cli.publish import publish
-from registry.cli.receipt import receipt
-from registry.cli.recheck import recheck
-from registry.cli.register import register, withdraw
-from registry.cli.signals import signals
-from registry.cli.snapshot import snapshot
+from registry.cli.listed import OWN
 from registry.errors import CaveatError, StorageError
 
 __all__ = ["cli", "main"]
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    own=OWN,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(registry.__version__, prog_name="caveat")
 def cli() -> None:
     """Lodge how works may be used for AI; find out, and obey it.
@@ -49,28 +40,6 @@ def cli() -> None:
     could not be checked or read · 3 the call, the input or the registry was at fault ·
     4 nothing written, because nothing was left or you said no.
     """
-
-
-for _command in (
-    check,
-    demo,
-    erase,
-    export,
-    filter_,
-    find,
-    formats,
-    import_,
-    index,
-    log,
-    publish,
-    receipt,
-    recheck,
-    register,
-    signals,
-    snapshot,
-    withdraw,
-):
-    cli.add_command(_command)
 
 
 def main() -> None:

@@ -1,9 +1,4 @@
-"""What the commands share: which registry to ask, output for people and machines, and exit codes.
-
-Exit codes: 0 done, or clean; 1 reserved works found (``check``); 2 done, but some items could not be checked
-or read; 3 the call, the input or the registry was at fault; 4 nothing written, because nothing was left or
-you said no.
-"""
+"""What the commands share: which registry to ask, output for people and machines, and exit codes."""
 
 import json
 import os
@@ -29,6 +24,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from registry.cli.codes import CLEAN, FOUND, INCOMPLETE, NOTHING, USAGE
 from registry.client import RegistryClient
 from registry.errors import InputError, SettingsError
 from registry.preference import Use
@@ -55,8 +51,6 @@ __all__ = [
     "use_option",
     "workers_option",
 ]
-
-CLEAN, FOUND, INCOMPLETE, USAGE, NOTHING = 0, 1, 2, 3, 4
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -6,12 +6,21 @@ extra's stand beside them. Without the extra the client's own still work::
 
     caveat snapshot pull      the client's, from registry/cli/snapshot.py
     caveat snapshot build     the operator's, from api/commands/snapshot.py
+
+A command is loaded when it is asked for; the list of all of them stands in :mod:`registry.cli.listed`.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from types import MappingProxyType
+from typing import Any
 
 import click
+
+from registry.cli.listed import OPERATORS, OWN, SERVER, Own
 
 __all__ = ["Commands"]
 
@@ -19,21 +28,48 @@ _BROUGHT = "caveat.commands"
 
 
 class Commands(click.Group):
-    """The commands of the client, and those that installed extras bring."""
+    """The commands of the client, ``own`` among them, and those that installed extras bring."""
+
+    def __init__(self, *args: Any, own: Mapping[str, Own] = MappingProxyType({}), **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._own = own
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of what can be run here."""
-        brought = [point.name for point in entry_points(group=_BROUGHT) if _loaded(point) is not None]
-        return sorted({*super().list_commands(ctx), *brought})
+        brought = [point.name for point in entry_points(group=_BROUGHT) if _is_installed(point)]
+        return sorted({*super().list_commands(ctx), *self._own, *brought})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command; says what to install where an extra is missing."""
-        own = super().get_command(ctx, cmd_name)
+        own = super().get_command(ctx, cmd_name) or self._loaded(cmd_name)
         for point in entry_points(group=_BROUGHT, name=cmd_name):
             if isinstance(own, click.Group):
                 return _Joined(own, point)
             return own or _required(point)
         return own
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of the commands; only one of which no line is known is loaded for it."""
+        names = self.list_commands(ctx)
+        room = formatter.width - 6 - max(map(len, names))
+        known = [click.Command(name, help=self._line(ctx, name)) for name in names]
+        with formatter.section("Commands"):
+            formatter.write_dl([(one.name or "", one.get_short_help_str(room)) for one in known])
+
+    def _loaded(self, name: str) -> click.Command | None:
+        if name not in self._own:
+            return None
+        module, attribute, _ = self._own[name]
+        command: click.Command = getattr(import_module(f"registry.cli.{module}"), attribute)
+        return command
+
+    def _line(self, ctx: click.Context, name: str) -> str:
+        if name in self._own:
+            return self._own[name].line
+        if name in OPERATORS:
+            return OPERATORS[name]
+        command = self.get_command(ctx, name)
+        return "" if command is None else command.help or ""
 
 
 class _Joined(click.Group):
@@ -69,6 +105,14 @@ class _Joined(click.Group):
         if doubled:
             raise TypeError(f"'caveat {self.name} {min(doubled)}' stands here and in {self._point.value}")
         return brought
+
+
+def _is_installed(point: EntryPoint) -> bool:
+    """Say whether what the command needs is installed, without loading it where that is known."""
+    if point.name in OPERATORS or point.name in OWN:
+        parts = (point.module.partition(".")[0], *SERVER)
+        return all(find_spec(part) is not None for part in parts)
+    return _loaded(point) is not None
 
 
 def _loaded(point: EntryPoint) -> click.Command | None:

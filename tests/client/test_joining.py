@@ -1,14 +1,21 @@
 """One group out of two: the client's subcommands, and those that an extra brings under the same name."""
 
+import re
+import subprocess
 import sys
+import tomllib
 from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from registry.cli import joining
+from registry.cli import cli, joining
 from registry.cli.joining import Commands
+from registry.cli.listed import OPERATORS, OWN, SERVER
+
+ROOT = Path(__file__).parents[2]
 
 
 @click.group("log")
@@ -99,10 +106,47 @@ def test_two_commands_of_one_name_are_a_fault_of_the_program(run, group):
 
 def test_what_is_installed_here_joins():
     """Every group that stands on both sides has subcommands of different names."""
-    from registry.cli import cli
-
     context = click.Context(cli)
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         if isinstance(command, click.Group):
             assert command.list_commands(context)
+
+
+def test_every_command_is_listed_with_its_own_first_sentence():
+    context = click.Context(cli)
+    lines = {name: one.line for name, one in OWN.items()} | OPERATORS
+    assert lines.keys() == set(cli.list_commands(context))
+    for name, line in lines.items():
+        command = cli.get_command(context, name)
+        assert (command.name, command.get_short_help_str(1000)) == (name, line)
+
+
+def test_what_the_server_needs_is_what_its_extra_brings_everywhere():
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    brought = [re.match("[a-z0-9]+", one)[0] for one in extra["server"] if ";" not in one]
+    assert sorted(brought) == sorted(SERVER)
+
+
+@pytest.mark.parametrize("missing", SERVER)
+def test_without_a_package_of_the_server_its_commands_are_not_listed(monkeypatch, missing):
+    find = joining.find_spec
+    monkeypatch.setattr(joining, "find_spec", lambda name: None if name == missing else find(name))
+    listed = cli.list_commands(click.Context(cli))
+    assert "serve" not in listed
+    assert set(listed) == OWN.keys()
+
+
+def test_to_be_listed_no_command_is_loaded():
+    code = """
+import sys
+from registry.cli import main
+sys.argv[1:] = ["--help"]
+try:
+    main()
+finally:
+    sys.exit(" ".join({"numpy", "requests", "sqlalchemy", "registry.client"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == "\n"
+    assert all(name in done.stdout for name in (*OWN, *OPERATORS))
