@@ -10,11 +10,11 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable
+from typing import Protocol
 
 from registry.errors import SegmentError
-from registry.index_folder import MappedIndex
 
-__all__ = ["Rechecking"]
+__all__ = ["Checked", "Rechecking"]
 
 _LEAST_PAUSE = 0.02
 """Seconds: blocks that would follow each other faster are checked some at a time."""
@@ -22,18 +22,31 @@ _LEAST_PAUSE = 0.02
 log = logging.getLogger(__name__)
 
 
+class Checked(Protocol):
+    """What is checked again: ``damage`` is what was found in it since it was opened."""
+
+    damage: SegmentError | None
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks can be checked."""
+
+    def check(self, number: int) -> None:
+        """Check block ``number``. Raises :class:`SegmentError`, and keeps it as ``damage``."""
+
+
 class Rechecking:
     """Checks each block of what it watches at least every ``seconds``; the damage is left at the index."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._watched: weakref.WeakSet[MappedIndex] = weakref.WeakSet()
+        self._watched: weakref.WeakSet[Checked] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         weakref.finalize(self, self._ended.set)
 
-    def watch(self, segments: Iterable[MappedIndex]) -> None:
+    def watch(self, segments: Iterable[Checked]) -> None:
         """Check these too from now on, until nobody uses them any more."""
         with self._lock:
             self._watched.update(segments)
@@ -44,7 +57,7 @@ class Rechecking:
 
 
 def _go_on(
-    watched: weakref.WeakSet[MappedIndex], lock: threading.Lock, seconds: float, ended: threading.Event
+    watched: weakref.WeakSet[Checked], lock: threading.Lock, seconds: float, ended: threading.Event
 ) -> None:
     while not ended.is_set():
         with lock:
@@ -53,9 +66,7 @@ def _go_on(
         _go_round(blocks, seconds / 2, ended)
 
 
-def _go_round(
-    blocks: list[tuple[weakref.ref[MappedIndex], int]], seconds: float, ended: threading.Event
-) -> None:
+def _go_round(blocks: list[tuple[weakref.ref[Checked], int]], seconds: float, ended: threading.Event) -> None:
     """Check all blocks once in so many seconds."""
     begun, pauses = time.monotonic(), max(1, min(len(blocks), int(seconds / _LEAST_PAUSE)))
     for turn in range(pauses):
@@ -65,7 +76,7 @@ def _go_round(
             return
 
 
-def _check(segment: MappedIndex | None, number: int) -> None:
+def _check(segment: Checked | None, number: int) -> None:
     if segment is None or segment.damage is not None:
         return
     try:

@@ -8,6 +8,7 @@ Making one is :mod:`registry.client.indexing`: that reads datasets, and this rea
 """
 
 from registry.dataset_index.part import Counts
+from registry.dataset_index.query import Query, read_query
 from registry.dataset_index.searching import Answer, Found, OpenIndex
 
-__all__ = ["Answer", "Counts", "Found", "OpenIndex"]
+__all__ = ["Answer", "Counts", "Found", "OpenIndex", "Query", "read_query"]

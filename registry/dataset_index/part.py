@@ -10,11 +10,11 @@ of files, PDQ hashes, pHashes. What is added says to whom they belong:
 * names, addresses and faults are texts in blocks (:mod:`registry.dataset_index.texts`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ from registry.keys import key_bytes, key_words
 from registry.pdq import HASH_BYTES
 from registry.urlkeys import KINDS, url_keys
 from registry.urls import RuleKind
+
+if TYPE_CHECKING:
+    from registry.segments import Segment
 
 __all__ = ["Counts", "Listed", "OpenPart", "file_of", "open_part", "outside", "write_part"]
 
@@ -88,17 +91,33 @@ class _Addresses:
 
 
 class OpenPart:
-    """A part that is open.
+    """A part that is open; ``damage`` is what was found in it since.
 
-    Raises ValueError for arrays that are not those of a part.
+    Raises ValueError or KeyError for arrays that are not those of a part.
     """
 
-    def __init__(self, listed: Listed, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, listed: Listed, segment: "Segment") -> None:
+        arrays = segment.arrays
+        self.damage: SegmentError | None = None
+        self._segment = segment
         own = {name for name in arrays if name.partition(".")[0] in _TEXTS}
         self.listed, self.first, self.counts = listed, listed.first, listed.counts
         self.index = FrozenIndex({name: array for name, array in arrays.items() if name not in own})
         self._of = arrays["addresses.of"]
         self._texts = {one: Texts(arrays[f"{one}.ends"], arrays[f"{one}.data"]) for one in _TEXTS}
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks can be checked again."""
+        return self._segment.blocks
+
+    def check(self, number: int) -> None:
+        """Check block ``number`` again. Raises :class:`SegmentError`, and keeps it, when a bit has turned."""
+        try:
+            self._segment.check(number)
+        except SegmentError as error:
+            self.damage = error
+            raise
 
     def places(self, key: bytes) -> Sequence[int]:
         """Return the places of the addresses with this key: those of a host or domain, or of one address."""
@@ -197,7 +216,7 @@ def open_part(folder: Path, listed: Listed, dataset: str) -> OpenPart:
         segment = segments.open_segment(folder / listed.file)
         if segment.meta != _meta(listed, dataset):
             raise SegmentError(f"{listed.file}: of another dataset, or of other samples")
-        return OpenPart(listed, segment.arrays)
+        return OpenPart(listed, segment)
     except (SegmentError, ValueError, KeyError) as error:
         message = error.message if isinstance(error, SegmentError) else f"{listed.file}: {error}"
         raise DatasetError(

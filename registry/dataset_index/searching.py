@@ -23,6 +23,7 @@ from registry.canonical import canonical_urls
 from registry.dataset_index.batch import FORM_CODES
 from registry.dataset_index.listing import Listing, read_listing
 from registry.dataset_index.part import OpenPart, open_part
+from registry.dataset_index.query import Query, read_query
 from registry.errors import DatasetError, InputError
 from registry.fingerprint import (
     MIN_QUALITY,
@@ -37,7 +38,6 @@ from registry.keys import key_words
 from registry.matching import MAX_NEAR
 from registry.preference import Status
 from registry.statement import Match
-from registry.urls import RuleKind, canonicalize_url, exact_key, registered_domain, url_rule
 
 __all__ = ["Answer", "Found", "OpenIndex"]
 
@@ -112,31 +112,42 @@ class OpenIndex:
         parts = [open_part(folder, one, listing.digest) for one in listing.parts]
         return cls(listing, parts)
 
+    @property
+    def parts(self) -> Sequence[OpenPart]:
+        """Its parts, to be checked again while it is open."""
+        return self._parts
+
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield name and reason of every sample that cannot be found by all that it has."""
         for part in self._parts:
             yield from part.faults()
 
-    def find(self, text: str, *, limit: int = 20) -> Answer:
-        """Return the answer for an address, a folder of addresses, a host or a registered domain."""
+    def find(self, text: str, *, limit: int = 20, most: int | None = None) -> Answer:
+        """Return the answer for an address, a folder of addresses, a host or a registered domain.
+
+        For a folder every address of its host is looked at; ``most`` of them in a part, where it is given,
+        and of more the answer says so.
+        """
         try:
-            kind, key, below = _asked(text)
+            query = read_query(text)
         except InputError as error:
             return Answer(text, Status.MALFORMED, error.message)
         if not self.listing.counts.addresses:
             return Answer(text, Status.NOT_CHECKED, "the index has no addresses; ask with the pictures")
         named: list[Found] = []
-        count = 0
+        count, cut = 0, False
         for part in self._parts:
-            places = part.places(key)
-            if below:
-                texts = canonical_urls([url for _, url in part.addresses(places)]).texts
-                places = [at for at, one in zip(places, texts, strict=True) if one and one.startswith(below)]
+            places, passed_over = _places(part, query, most)
+            cut |= passed_over
             count += len(places)
             for sample, url in part.addresses(places[: limit - len(named)]):
-                named.append(Found(part.name(sample), part.first + sample, (url,), Match(kind)))
+                named.append(Found(part.name(sample), part.first + sample, (url,), Match(query.kind)))
+        if cut:
+            reason = f"{count:,} addresses at least: the host has so many that not all were looked at"
+            status = Status.OK if count else Status.ERROR
+            return Answer(text, status, reason, count, tuple(named), complete=False)
         where = {"url": "at this address", "prefix": "below it", "host": "on this host"}
-        said = self._said(count, "address", "addresses", where.get(kind, "under this domain"))
+        said = self._said(count, "address", "addresses", where.get(query.kind, "under this domain"))
         return Answer(text, Status.OK, said, count, tuple(named))
 
     def find_picture(self, name: str, fingerprint: Fingerprint, *, limit: int = 20) -> Answer:
@@ -203,24 +214,15 @@ class OpenIndex:
         return f"not found among {among:,} {what}{missing}"
 
 
-def _asked(text: str) -> tuple[str, bytes, str]:
-    """Return kind and key of what is asked; of a folder the key of its host, and how its addresses begin.
-
-    Raises :class:`InvalidUrlError`, :class:`InvalidRuleError`.
-    """
-    if "://" not in text:
-        host = url_rule(RuleKind.HOST, text).host
-        kind = RuleKind.DOMAIN if registered_domain(host) == host else RuleKind.HOST
-        return str(kind), url_rule(kind, text).key, ""
-    url = canonicalize_url(text)
-    if not url.endswith("/") or "?" in url:
-        return "url", exact_key(url), ""
-    host = url[: url.index("/", 8) + 1]
-    return (
-        ("host" if url == host else "prefix"),
-        url_rule(RuleKind.HOST, host).key,
-        "" if url == host else url,
-    )
+def _places(part: OpenPart, query: Query, most: int | None) -> tuple[Sequence[int], bool]:
+    """Return the places of the addresses that are meant, and whether some were not looked at."""
+    places = part.places(query.key)
+    if not query.below:
+        return places, False
+    seen = places[:most]
+    texts = canonical_urls([url for _, url in part.addresses(seen)]).texts
+    found = [at for at, one in zip(seen, texts, strict=True) if one and one.startswith(query.below)]
+    return found, len(seen) < len(places)
 
 
 def _rows_of(near: Near) -> list[tuple[int, int, int, int]]:

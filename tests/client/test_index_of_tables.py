@@ -16,7 +16,7 @@ from registry.client.formats.base import Cells, Rows
 from registry.client.formats.table import ParquetTable
 from registry.client.indexing import building
 from registry.demo.training_set import PICTURES
-from registry.errors import DatasetError
+from registry.errors import DatasetError, SegmentError
 
 SUNFLOWER, SAILBOATS = PICTURES / "ada/sunflower.jpg", PICTURES / "ada/sailboats-at-sunset.jpg"
 STRANGER = PICTURES / "others/coffee.jpg"
@@ -202,3 +202,33 @@ def test_parts_of_rows_are_the_rows(urls, files, faults, cuts):
         ]
         assert sorted(cut) == sorted(zip(whole.of.tolist(), whole.values, strict=True))
     assert {part.first - 100 + row for part in parts for row in part.faults} == faults
+
+
+@pytest.mark.parametrize(
+    ("most", "count", "complete", "status"),
+    [(None, 3, True, "ok"), (9, 3, True, "ok"), (2, 2, False, "ok"), (0, 0, False, "error")],
+    ids=["all", "enough", "some", "none"],
+)
+def test_of_a_folder_on_a_host_with_too_many_the_answer_says_that_not_all_were_looked_at(
+    most, count, complete, status, tmp_path
+):
+    lines = [f"https://ada.example/a/{n}.jpg\n" for n in range(3)] + ["https://ada.example/b/4.jpg\n"]
+    (tmp_path / "urls.csv").write_text("url\n" + "".join(lines))
+    answer = index_of(tmp_path / "urls.csv").find("https://ada.example/a/", most=most)
+    assert (answer.count, answer.complete, answer.status) == (count, complete, status)
+    assert complete or "not all were looked at" in answer.reason
+
+
+def test_a_bit_that_turns_in_an_open_part_is_found_when_it_is_checked_again(tmp_path):
+    (tmp_path / "urls.csv").write_text("url\nhttps://ada.example/\n")
+    index = index_of(tmp_path / "urls.csv")
+    [part] = index.parts
+    part.check(0)
+    [path] = tmp_path.glob("*.caveat-index/samples-*")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    with path.open("r+b") as file:
+        file.write(data)
+    with pytest.raises(SegmentError, match="damaged since it was opened"):
+        [part.check(number) for number in range(part.blocks)]
+    assert part.damage is not None
