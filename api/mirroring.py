@@ -9,7 +9,9 @@ from registry.mirror import require_fresh
 
 __all__ = ["guard"]
 
-_ALWAYS = frozenset({"health.livez", "health.document", "log.checkpoint", "log.tile", "evidence.of_log"})
+_ALWAYS = frozenset(
+    {"health.livez", "health.document", "log.checkpoint", "log.tile", "evidence.of_log", "web.static_file"}
+)
 """Routes whose answers are right however old they are: they say themselves what they cover."""
 
 

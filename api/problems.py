@@ -10,6 +10,7 @@ import logging
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from api.web.pages import error_page, is_page
 from registry import errors
 
 __all__ = ["STATUSES", "problem", "register_handlers"]
@@ -35,7 +36,13 @@ STATUSES: dict[type[errors.CaveatError], tuple[int, str]] = {
 _RETRY_SECONDS = "2"
 _LONGEST = 500
 """Characters of a detail: what was sent is quoted, and may be long."""
-_HTTP_TITLES = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 400: "bad-request"}
+_HTTP_TITLES = {
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+    400: "bad-request",
+    503: "busy",
+}
 
 
 def register_handlers(app: Flask) -> None:
@@ -48,7 +55,9 @@ def register_handlers(app: Flask) -> None:
 def problem(status: int, kind: str, detail: str, hint: str = "") -> Response:
     """Build the answer for an error on the route of this request."""
     detail = detail if len(detail) <= _LONGEST else detail[:_LONGEST] + "…"
-    if request.path.startswith("/api/v2/"):
+    if is_page():
+        response = error_page(status, kind.replace("-", " "), detail, hint)
+    elif request.path.startswith("/api/v2/"):
         response = jsonify(detail=detail)
     else:
         body = {

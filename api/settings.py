@@ -1,9 +1,11 @@
 """The service's settings: one frozen value, read from the environment, checked at the start."""
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from registry.dataset_index.listing import LIST
 from registry.errors import SettingsError
 from registry.store.engine import database_url
 
@@ -52,6 +54,10 @@ class Settings:
     """Largest request body, in bytes."""
     max_header_bytes: int = 8 * 1024 * 1024
     """Longest header of a model that is checked, in bytes; the format permits 100,000,000."""
+    max_picture_bytes: int = 33_554_432
+    """Largest picture that the check page takes, in bytes."""
+    dataset_indexes: tuple[Path, ...] = field(default_factory=tuple)
+    """Indexes of datasets in which the check page looks, each a folder that ``caveat index`` made."""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -91,6 +97,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         max_urls=_positive(environment, "CAVEAT_MAX_URLS", 100_000),
         max_body_bytes=_positive(environment, "CAVEAT_MAX_BODY_BYTES", 64 * 1024 * 1024),
         max_header_bytes=_positive(environment, "CAVEAT_MAX_HEADER_BYTES", 8 * 1024 * 1024),
+        max_picture_bytes=_positive(environment, "CAVEAT_MAX_PICTURE_BYTES", 33_554_432),
+        dataset_indexes=_indexes(environment.get("CAVEAT_DATASET_INDEXES", "")),
     )
 
 
@@ -109,3 +117,27 @@ def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise SettingsError(f"{name}: expected a positive integer, got {text!r}")
     return int(text)
+
+
+def _indexes(text: str) -> tuple[Path, ...]:
+    """Return the folders that are named, one behind the other as in PATH.
+
+    A folder that is no index is a mistake of the operator; one that is damaged or not complete is told to
+    those who ask.
+    """
+    if not text:
+        return ()
+    folders = tuple(Path(one) for one in text.split(os.pathsep))
+    for folder in folders:
+        if not (folder / LIST).is_file():
+            raise SettingsError(
+                f"CAVEAT_DATASET_INDEXES: {str(folder)!r} is no index of a dataset: it has no {LIST}",
+                hint="Make it: caveat index DATASET --to FOLDER; or take it out of the setting.",
+            )
+    names = [folder.name for folder in folders]
+    if len(set(names)) != len(names):
+        raise SettingsError(
+            f"CAVEAT_DATASET_INDEXES: two folders have one name among {', '.join(names)}",
+            hint="A dataset is called what its folder is called: rename one of them.",
+        )
+    return folders

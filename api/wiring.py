@@ -6,7 +6,7 @@ from datetime import datetime
 
 from flask import Flask
 
-from api import health, log, mirroring, problems, spawning_v2
+from api import health, log, mirroring, problems, spawning_v2, web
 from api.settings import Settings, settings_from
 from api.state import attach
 from api.v1 import (
@@ -38,6 +38,7 @@ def create_app(settings: Settings | None = None, now: Callable[[], datetime] | N
     app.url_map.merge_slashes = False
     attach(app, settings, now)
     problems.register_handlers(app)
+    web.attach(app, settings)
     if settings.mirror:
         mirroring.guard(app)
     for room in (

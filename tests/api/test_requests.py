@@ -42,6 +42,7 @@ LOOKUP_ROUTES = [("POST", "/api/v2/query/urls"), ("POST", "/api/v2/query/urls/")
 KEYED = REGISTER_ROUTES + LOOKUP_ROUTES
 KEYED_ELSEWHERE = {
     ("/api/v1/changes", "get"),
+    *((f"/check{twin}", method) for twin in ("", ".json") for method in ("get", "post")),
     ("/api/v1/imports", "post"),
     ("/api/v1/imports/{id_}", "delete"),
     ("/api/v1/imports/{id_}", "get"),
@@ -231,8 +232,8 @@ class TestKeys:
 
 
 ELSEWHERE = [
-    "/",
     "/nowhere",
+    "/check/",
     "/api/v1/lookup/",
     "/api/v1/reservations/",
     "//api/v2/query/urls",
@@ -251,6 +252,8 @@ OTHER_METHODS = [
     ("GET", "/api/v2/query/urls/"),
     ("PUT", "/api/v1/reservations"),
     ("POST", "/livez"),
+    ("POST", "/"),
+    ("PUT", "/check"),
 ]
 
 
@@ -338,7 +341,7 @@ class TestDocument:
         }
         paths = openapi(app)["paths"]
         assert {(path, method) for path, methods in paths.items() for method in methods} == routes
-        assert len(routes) == 37
+        assert len(routes) == 44
 
     def test_every_keyed_route_says_so(self, app: Flask) -> None:
         paths = openapi(app)["paths"]
