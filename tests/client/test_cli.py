@@ -42,13 +42,30 @@ def at(live):
     return lambda key: ("--registry", live.url, "--key", live.keys[key])
 
 
-def test_the_help_of_every_command_teaches(command):
-    started = {name: command(*name.split(), "--help") for name in EXAMPLES}
-    for name, process in started.items():
+@pytest.mark.parametrize("name", EXAMPLES, ids=lambda name: name or "caveat")
+def test_the_help_of_every_command_teaches(caveat, name):
+    done = caveat(*name.split(), "--help")
+    text = " ".join(done.stdout.split())
+    assert done.returncode == 0
+    assert [example for example in EXAMPLES[name] if example not in text] == []
+
+
+ENDINGS = {
+    # words: the code that the program itself ends with
+    ("--version",): 0,
+    ("check", "https://gallery.example/a.jpg"): 1,
+    ("check", "https://:x/"): 2,
+    ("fly",): 3,
+}
+
+
+def test_the_program_ends_with_the_code_of_its_command(command, live):
+    running = {words: command(*words, env={"CAVEAT_REGISTRY": live.url}) for words in ENDINGS}
+    for words, process in running.items():
         with process:
-            text = " ".join(process.communicate(timeout=60)[0].split())
-        assert process.returncode == 0, name
-        assert [example for example in EXAMPLES[name] if example not in text] == []
+            err = process.communicate(timeout=180)[1]
+        assert process.returncode == ENDINGS[words], err
+        assert "Traceback" not in err
 
 
 WRONG = {
@@ -69,15 +86,12 @@ WRONG = {
 }
 
 
-def test_a_wrong_call_ends_with_3_and_says_what_is_wrong(command, tmp_path, kit):
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+def test_a_wrong_call_ends_with_3_and_says_what_is_wrong(caveat, tmp_path, kit, words):
     kit.plant(tmp_path / "set", {"a.png": kit.free(1)})
-    started = {words: command(*words) for words in WRONG}
-    for words, process in started.items():
-        with process:
-            out, err = process.communicate(timeout=60)
-        assert (process.returncode, out) == (3, ""), words
-        assert WRONG[words] in " ".join(err.split())
-        assert "Traceback" not in err
+    done = caveat(*words)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert WRONG[words] in " ".join(done.stderr.split())
     assert kit.leftovers(tmp_path, "set", "home") == set()
 
 
@@ -125,31 +139,20 @@ CHECKED = {
 }
 
 
-def test_check_ends_with_what_it_found(command, at, tmp_path, kit, copies):
+@pytest.mark.parametrize("name", CHECKED)
+def test_check_ends_with_what_it_found(caveat, at, tmp_path, kit, copies, name):
     folder = kit.plant(tmp_path / "seen", {"free.png": kit.free(1), "copy.jpg": copies["jpeg"]})
     kit.plant(tmp_path, {"other/text.jpg": "text"})
     (tmp_path / "other/copy.jpg").symlink_to(folder / "copy.jpg")
-    started = {
-        name: command(
-            "check",
-            *words,
-            *at("maker"),
-            "--output",
-            "json",
-            cwd=tmp_path / ("other" if code == 2 else "seen"),
-        )
-        for name, (words, code) in CHECKED.items()
-    }
     before = kit.tree(folder)
-    for name, process in started.items():
-        with process:
-            out, err = process.communicate(timeout=60)
-        words, code = CHECKED[name]
-        assert (process.returncode, err) == (code, ""), name
-        wires = json.loads(out)
-        assert len(wires) == (2 if words == ["."] else len(words))
-        assert any(wire["action"] == "remove" for wire in wires) == (name != "nobody has spoken")
-        assert any(wire["status"] != "ok" for wire in wires) == (code == 2)
+    words, code = CHECKED[name]
+    where = tmp_path / ("other" if code == 2 else "seen")
+    done = caveat("check", *words, *at("maker"), "--output", "json", cwd=where)
+    assert (done.returncode, done.stderr) == (code, "")
+    wires = json.loads(done.stdout)
+    assert len(wires) == (2 if words == ["."] else len(words))
+    assert any(wire["action"] == "remove" for wire in wires) == (name != "nobody has spoken")
+    assert any(wire["status"] != "ok" for wire in wires) == (code == 2)
     assert kit.tree(folder) == before
 
 
@@ -196,11 +199,11 @@ def test_filter_ends_with_4_when_nothing_is_left_and_a_dry_run_writes_nothing(ca
 
 
 @pytest.mark.parametrize("answer", ["n", "y"])
-def test_strict_mode_asks_on_a_terminal_and_a_no_writes_nothing(caveat, at, tmp_path, kit, answer):
+def test_strict_mode_asks_on_a_terminal_and_a_no_writes_nothing(started, at, tmp_path, kit, answer):
     kit.plant(tmp_path / "set", {"a.png": kit.free(1)})
     ours, theirs = pty.openpty()
     os.write(ours, f"{answer}\n".encode())
-    done = caveat("filter", "set", "clean", *at("maker"), "--mode", "strict", stdin=theirs)
+    done = started("filter", "set", "clean", *at("maker"), "--mode", "strict", stdin=theirs)
     os.close(theirs)
     os.close(ours)
     assert "Go on?" in done.stderr
@@ -260,7 +263,7 @@ def test_register_addresses_domains_and_lists(caveat, at, tmp_path, kit):
     assert [one["preference"] for one in checked] == ["reserved", "reserved", "unknown"]
 
 
-def test_register_of_what_is_not_ones_own_is_refused(command, at, tmp_path, kit):
+def test_register_of_what_is_not_ones_own_is_refused(caveat, at, tmp_path, kit):
     kit.plant(
         tmp_path,
         {"bad.csv": "url\nhttps://fine.example/\nnot a url\n", "text.jpg": "text", "none/a.txt": "x"},
@@ -276,12 +279,10 @@ def test_register_of_what_is_not_ones_own_is_refused(command, at, tmp_path, kit)
         ("text.jpg", *at("ada")): "none of the pictures can be read",
         ("none", *at("ada")): "no pictures below",
     }
-    started = {words: command("register", *words) for words in wrong}
-    for words, process in started.items():
-        with process:
-            out, err = process.communicate(timeout=60)
-        assert (process.returncode, out) == (3, ""), words
-        assert wrong[words] in err
+    for words, says in wrong.items():
+        done = caveat("register", *words)
+        assert (done.returncode, done.stdout) == (3, ""), words
+        assert says in done.stderr
 
 
 @pytest.mark.parametrize("workers", [1, 2])

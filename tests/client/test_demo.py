@@ -10,9 +10,9 @@ from registry.demo.training_set import make_training_set
 
 
 @pytest.fixture
-def told(caveat, tmp_path):
+def told(started, tmp_path):
     before = _seconds_of_children()
-    done = caveat("demo", "--out", tmp_path / "demo")
+    done = started("demo", "--out", tmp_path / "demo")
     return done, tmp_path / "demo", _seconds_of_children() - before
 
 
@@ -36,7 +36,7 @@ def processes_at(folder):
 
 
 def test_the_demo_finds_seven_of_nine_copies_and_owns_up_to_the_two_it_misses(
-    told, live, kit, caveat, tmp_path
+    told, live, kit, started, tmp_path
 ):
     done, folder, seconds = told
     text = re.sub(r"\s+", " ", done.stdout)
@@ -73,7 +73,7 @@ def test_the_demo_finds_seven_of_nine_copies_and_owns_up_to_the_two_it_misses(
     assert processes_at(folder) == []
 
     (folder / "mine.txt").write_text("the demo made this folder, so it may make it anew")
-    refused = caveat("demo", "--out", tmp_path / "again")
+    refused = started("demo", "--out", tmp_path / "again")
     assert refused.returncode == 3
     assert "holds something that the demo did not make" in refused.stderr
     assert (tmp_path / "again/10_cosy").is_dir()

@@ -71,11 +71,11 @@ def test_with_keep_works_and_addresses_stay_and_names_go(caveat, at, live, lodge
 
 
 @pytest.mark.parametrize("answer", ["y", "n"])
-def test_on_a_terminal_it_asks_and_obeys(caveat, at, live, lodged, answer):
+def test_on_a_terminal_it_asks_and_obeys(started, at, live, lodged, answer):
     id_, urls, _ = lodged
     ours, theirs = pty.openpty()
     os.write(ours, f"{answer}\n".encode())
-    done = caveat("erase", id_, *at, stdin=theirs)
+    done = started("erase", id_, *at, stdin=theirs)
     os.close(theirs)
     os.close(ours)
     assert f"{id_}: 2 works, 1 address rule, “Ada of the test”" in done.stderr

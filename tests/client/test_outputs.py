@@ -181,12 +181,12 @@ def test_filter_tells_code_scanning_and_pull_requests(caveat, at, tmp_path, kit,
     assert kit.leftovers(tmp_path, "set", "home") == set()
 
 
-def test_started_bare_on_a_terminal_it_asks_for_both_places(caveat, at, tmp_path, kit):
+def test_started_bare_on_a_terminal_it_asks_for_both_places(started, at, tmp_path, kit):
     kit.plant(tmp_path / "my set", {"a.png": kit.free(1)})
     kit.plant(tmp_path / "my set-clean", {"a.txt": "taken"})
     ours, theirs = pty.openpty()
     os.write(ours, b"nowhere\nmy set\n\n")
-    done = caveat("filter", *at, stdin=theirs)
+    done = started("filter", *at, stdin=theirs)
     os.close(theirs)
     os.close(ours)
     assert done.returncode == 0, done.stderr
