@@ -22,6 +22,7 @@ from registry.cli.common import (
     use_option,
     workers_option,
 )
+from registry.cli.granting import grant_option, held_of
 from registry.cli.places import PlaceType
 from registry.cli.signing import signer_of, signing_key_option
 from registry.cli.sites import site_signals_option, sites_if
@@ -88,6 +89,7 @@ class ShareType(click.ParamType[tuple[int, int]]):
     help="Look for possible copies too, which a person should look at; a large registry is faster without.",
 )
 @licence_option("as the reason names them")
+@grant_option
 @click.option("--organisation", help="Who does the research; needed for --mode research-art3.")
 @click.option("--purpose", help="What the research is for; needed for --mode research-art3.")
 @click.option(
@@ -153,6 +155,7 @@ def filter_(
     on_error: str,
     review: bool,
     licences: tuple[str, ...],
+    grant_files: tuple[Path, ...],
     organisation: str | None,
     purpose: str | None,
     engine: str,
@@ -192,6 +195,7 @@ def filter_(
       caveat filter shards clean --workers 8             Ctrl-C, and again: it goes on
       caveat filter shards clean --shard 3/16            one of 16 jobs; then without it
       caveat filter s3://b/laion s3://b/clean            at object stores
+      caveat filter my-set permitted --grant ada.grant   what Ada has permitted you
       caveat filter pool kept.npy --subset               a subset of a DataComp pool
       caveat filter my-set --in-place --quarantine away  no copy: what goes is moved
       caveat filter                                      asks for both, on a terminal
@@ -203,8 +207,18 @@ def filter_(
     src, dst = _places(ctx, src, dst)
     works = OwnWorks() if own is None else read_own(own, workers or default_workers())
     met = frozenset(licences)
-    rules = Rules(Use(use), Mode(mode), organisation or "", purpose or "", review, met, min_evidence, works)
     asked = asked_of(registry_urls, key, snapshot, max_age, private=private)
+    rules = Rules(
+        use=Use(use),
+        mode=Mode(mode),
+        organisation=organisation or "",
+        purpose=purpose or "",
+        review=review,
+        met=met,
+        min_evidence=min_evidence,
+        own=works,
+        grants=held_of(grant_files, asked, Use(use)),
+    )
     signer = None if dry_run else signer_of(signing_key)
     options = Options(engine, workers, share, resume, on_error == "stop", dry_run, subset, signer)
     with progress_bar("checking") as bar, sites_if(site_signals) as sites:

@@ -36,6 +36,7 @@ OWN = {
         "index", "find", "Say whether works are in a dataset, by the index that `caveat index` made of it."
     ),
     "formats": Own("filter", "formats", "List the dataset formats that are read and written."),
+    "grant": Own("grant", "grant", "Permit one licensee what you reserved; look at what you were permitted."),
     "import": Own(
         "import_",
         "import_",

@@ -18,6 +18,7 @@ from registry.cli.common import (
     min_evidence_option,
     progress_bar,
 )
+from registry.cli.granting import grant_option, held_of
 from registry.client.recheck import Rechecked
 from registry.client.recheck import recheck as ask_again
 
@@ -35,6 +36,7 @@ _WORDS = {
 @click.argument("dst", type=click.Path(path_type=Path))
 @asking_options
 @licence_option("as for the run")
+@grant_option
 @min_evidence_option("Least level of evidence at which a record counts, as for the run.")
 @click.option("--output", type=click.Choice(["human", "json"]), default="human", show_default=True)
 @click.pass_context
@@ -47,6 +49,7 @@ def recheck(
     snapshot: Path | None,
     max_age: float,
     licences: tuple[str, ...],
+    grant_files: tuple[Path, ...],
     min_evidence: int,
     output: str,
 ) -> None:
@@ -59,8 +62,16 @@ def recheck(
       caveat recheck my-set-clean
     """
     asked = asked_of(registry_urls, key, snapshot, max_age, private=private)
+    grants = held_of(grant_files, asked)
     with progress_bar("asking") as bar:
-        found = ask_again(dst, asked, met=frozenset(licences), min_evidence=min_evidence, tick=bar.advance)
+        found = ask_again(
+            dst,
+            asked,
+            met=frozenset(licences),
+            min_evidence=min_evidence,
+            grants=grants,
+            tick=bar.advance,
+        )
     if output == "json":
         emit_json(found.to_wire())
     else:

@@ -65,6 +65,8 @@ def print_summary(summary: FilterSummary, *, dry_run: bool = False) -> None:
     )
     if summary.rules.own.digest:
         out.print(f"{summary.counts['own']:,} kept as the maker's own, as declared and not proven.")
+    if summary.rules.grants.held:
+        out.print(f"{summary.counts['granted']:,} kept because of a grant.")
     if summary.rules.min_evidence:
         told = f"Records below evidence level {summary.rules.min_evidence} did not count"
         out.print(f"{told}; {counted(summary.counts['below_evidence'], 'sample')} had such.")

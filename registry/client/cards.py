@@ -30,13 +30,14 @@ _KINDS = {
     "unknown": "no record (strict mode)",
     "another": "goes with another",
     "own": "the maker’s own, as declared",
+    "grant": "permitted by a grant",
 }
 
 
 def card(verdict: Verdict) -> str:
     """Return the card of a verdict: a list item."""
     decision = verdict.decision
-    statements = decision.statements if decision is not None else ()
+    statements = () if decision is None else decision.statements or decision.lifted
     return (
         f'<li class="card {verdict.action}">{_thumbnail(verdict)}<div><h3>{_name(verdict)}</h3>'
         f"{_badge(verdict)}<p>{html.escape(verdict.reason)}</p></div>{_record(statements)}</li>"

@@ -37,7 +37,7 @@ __all__ = ["FilterSummary", "Options", "Progress", "account_folder", "filter_dat
 
 _SETTINGS = (
     *("source", "format", "use", "mode", "organisation", "purpose"),
-    *("possible_copies", "site_signals", "licences", "registries", "min_evidence", "own_works"),
+    *("possible_copies", "site_signals", "licences", "registries", "min_evidence", "own_works", "grants"),
 )
 
 

@@ -36,6 +36,7 @@ MARKS = 200_000
 
 _SEQ = re.compile(r"[0-9]{1,16}", re.ASCII)
 _MARKS = "/api/v1/marks"
+_GRANTS = "/api/v1/grants"
 _KEYS = {"Content-Type": "application/octet-stream"}
 
 
@@ -111,10 +112,13 @@ class RegistryClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def lookup(self, items: Sequence[Asked], use: Use, *, review: bool = True) -> list[Known]:
+    def lookup(
+        self, items: Sequence[Asked], use: Use, *, review: bool = True, grants: Sequence[str] = ()
+    ) -> list[Known]:
         """Look up ``items`` in batches; one answer an item, in their order.
 
-        Without ``review`` possible copies, which ask for a second look, are not searched for.
+        Without ``review`` possible copies, which ask for a second look, are not searched for. Statements that
+        one of ``grants``, identifiers, covers are marked with it.
 
         Raises :class:`RegistryUnreachableError`, :class:`RegistryRefusedError`, :class:`RegistryAnswerError`.
         """
@@ -123,8 +127,12 @@ class RegistryClient:
             batch = items[start : start + min(BATCH, self.max_items)]
             wires = [item.to_wire(str(number)) for number, item in enumerate(batch)]
             body = {"use": str(use), "items": wires} | ({} if review else {"review": False})
+            body |= {"grants": list(grants)} if grants else {}
             answer = self._call("POST", "/api/v1/lookup", body)
             known.extend(self._matched(answer, len(batch), use))
+        strange = {one.grant for item in known for one in item.statements} - {"", *grants}
+        if strange:
+            raise self._transport.wrong(f"a grant that was not asked about, {min(strange)[:40]!r}")
         return known
 
     def mark(self, keys: NDArray[np.uint64], of: str = "rule") -> Marks:
@@ -176,6 +184,18 @@ class RegistryClient:
         With ``keep`` works and rules are lodged anew under the same identifier, without names.
         """
         return self._write("POST", f"{_place(id_)}/erase", {"keep": keep})
+
+    def grant(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Grant works of an own reservation (the JSON of ``POST /api/v1/grants``); return what is told."""
+        return self._write("POST", _GRANTS, wanted)
+
+    def show_grant(self, id_: str) -> dict[str, Any]:
+        """Return a grant and how it stands (``GET /api/v1/grants/{id}``)."""
+        return self._call("GET", f"{_GRANTS}/{quote(id_, safe='')}")
+
+    def revoke_grant(self, id_: str) -> dict[str, Any]:
+        """Take back a grant of an own reservation; return the acknowledgement."""
+        return self._write("DELETE", f"{_GRANTS}/{quote(id_, safe='')}", None)
 
     def show(self, id_: str) -> dict[str, Any]:
         """Return an own reservation as it stands."""

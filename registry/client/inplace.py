@@ -43,7 +43,7 @@ Folder: TypeAlias = PictureFolder | Downloaded
 _VERSIONS = frozenset({".git", ".gitattributes", ".gitignore", ".gitmodules", ".hg", ".hgignore", ".svn"})
 _SAME = (
     *("format", "use", "mode", "organisation", "purpose", "possible_copies"),
-    *("licences", "registries", "min_evidence", "own_works"),
+    *("licences", "registries", "min_evidence", "own_works", "grants"),
 )
 _NOTES = "notes.jsonl"
 _HIDDEN = "hidden, so not looked at"

@@ -132,7 +132,8 @@ def _decision(wire: Mapping[str, Any]) -> Decision:
     # What goes with another was kept for itself.
     action = Action.KEEP if wire["cause"] == "another" else Action(wire["action"])
     use, mode, preference = Use(wire["use"]), Mode(wire["mode"]), Preference(wire["preference"])
-    return Decision(use, mode, preference, action, statements, wire["reason"])
+    lifted = tuple(Statement.from_wire(one, registry=one["registry"]) for one in wire.get("lifted", ()))
+    return Decision(use, mode, preference, action, statements, wire["reason"], lifted=lifted)
 
 
 def _reading(wire: Mapping[str, Any]) -> Reading:

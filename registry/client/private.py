@@ -31,7 +31,7 @@ from registry.client.http import Asked, Known, Marks, RegistryClient
 from registry.client.snapshot import question_of
 from registry.client.transport import MAX_ANSWER_BYTES, wrong_answer
 from registry.decision import decide, effective
-from registry.errors import InputError, RegistryAnswerError
+from registry.errors import GrantError, InputError, RegistryAnswerError
 from registry.jsontext import strict_json
 from registry.keys import KEY_BYTES, distinct, key_bytes
 from registry.matching import MAX_STATEMENTS, OF, RANGE_DIGITS, Question
@@ -99,12 +99,16 @@ class PrivateRegistry:
             )
         return parameters
 
-    def lookup(self, items: Sequence[Asked], use: Use, *, review: bool = True) -> list[Known]:
+    def lookup(
+        self, items: Sequence[Asked], use: Use, *, review: bool = True, grants: Sequence[str] = ()
+    ) -> list[Known]:
         """Look up ``items``; one answer an item, in their order. ``review`` makes no difference.
 
-        Raises as :meth:`registry.client.RegistryClient.lookup`.
+        Raises as :meth:`registry.client.RegistryClient.lookup`, and :class:`GrantError` for any ``grants``.
         """
         del review
+        if grants:
+            raise GrantError("ranges do not tell what a grant covers", hint="Leave out --private.")
         parsed = [question_of(item) for item in items]
         questions = [one for one in parsed if isinstance(one, Question)]
         said: list[list[Statement]] = [[] for _ in questions]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.client.formats import Sample
+from registry.client.granted import HeldGrants
 from registry.client.http import RegistryClient
 from registry.client.making import account_folder
 from registry.client.noted import verdict_of
@@ -69,26 +70,30 @@ def recheck(
     *,
     met: frozenset[str] = frozenset(),
     min_evidence: int = 0,
+    grants: HeldGrants = HeldGrants(),  # noqa: B008 - frozen
     tick: Callable[[int], None] = lambda _: None,
 ) -> Rechecked:
     """Ask ``registries`` again about the samples of the run whose output is ``target``.
 
-    Use and mode are those of the run; ``met`` and ``min_evidence`` as in :class:`Rules`. ``tick`` is told how
-    many samples are done. Raises :class:`DatasetError` when there are no decisions that can be read, and
-    :class:`registry.errors.RegistryError` when a registry cannot be asked.
+    Use and mode are those of the run; ``met``, ``min_evidence`` and ``grants`` as in :class:`Rules`. ``tick``
+    is told how many samples are done. Raises :class:`DatasetError` when there are no decisions that can be
+    read, and :class:`registry.errors.RegistryError` when a registry cannot be asked.
     """
-    found = Rechecked(Path(target))
+    found, shown = Rechecked(Path(target)), Rules(met=met, min_evidence=min_evidence, grants=grants)
+    was_granted = False
     path = _decisions(found.target)
     for before in _lines(path):
         for url, seq in before.as_of_seq.items():
             found.since[url] = min(seq, found.since.get(url, seq))
+        was_granted = was_granted or before.is_granted
     for one in registries:
         one.check_parameters()
-    if not met and not min_evidence and _stands_still(found, registries):
+    # A grant ends with the time, and no event says so.
+    if shown == Rules() and not was_granted and _stands_still(found, registries):
         return found
     asked = (before for before in _lines(path) if _is_asked(before))
     while batch := list(islice(asked, _BATCH)):
-        for before, now in _again(batch, registries, met, min_evidence):
+        for before, now in _again(batch, registries, shown):
             _sort(found, before, now)
         tick(len(batch))
     return found
@@ -149,10 +154,10 @@ def _is_asked(before: Verdict) -> bool:
 
 
 def _again(
-    batch: Sequence[Verdict], registries: Sequence[Registry], met: frozenset[str], least: int
+    batch: Sequence[Verdict], registries: Sequence[Registry], shown: Rules
 ) -> Iterator[tuple[Verdict, Verdict]]:
     """Yield the verdicts with what would be decided now, by the keys and the signals of then."""
-    rules = _rules(batch[0], met, least)
+    rules = _rules(batch[0], shown)
     samples, pictures = [], []
     for before in batch:
         key = before.sample.key
@@ -163,13 +168,13 @@ def _again(
     yield from zip(batch, judge(samples, pictures, Judges(registries, rules)), strict=True)
 
 
-def _rules(before: Verdict, met: frozenset[str], least: int) -> Rules:
+def _rules(before: Verdict, shown: Rules) -> Rules:
     decision = before.decision
     if decision is None:
         raise DatasetError(f"{before.sample.key}: a decision without use and mode")
     # Who did the research, and what for, is in the report of the run, and decides nothing.
     who = "as before" if decision.mode is Mode.RESEARCH_ART3 else ""
-    return Rules(decision.use, decision.mode, who, who, met=met, min_evidence=least)
+    return replace(shown, use=decision.use, mode=decision.mode, organisation=who, purpose=who)
 
 
 def _sort(found: Rechecked, before: Verdict, now: Verdict) -> None:

@@ -21,6 +21,7 @@ from string import Template
 
 from registry.client.cards import card, kind_of, line
 from registry.client.formats.files import remove
+from registry.client.granted import told_of
 from registry.client.summary import FilterSummary
 from registry.client.verdicts import Verdict
 from registry.preference import Action
@@ -192,6 +193,7 @@ def _facts(summary: FilterSummary) -> str:
         "Mode": str(summary.rules.mode),
         "Possible copies": "" if summary.rules.review else "not looked for (--no-review)",
         "Conditions met": ", ".join(sorted(summary.rules.met)),
+        "Grants": _grants(summary),
         "Own works": _own(summary),
         "Evidence": _evidence(summary),
         "Removed by": ", ".join(
@@ -209,6 +211,14 @@ def _own(summary: FilterSummary) -> str:
     if not summary.rules.own.digest:
         return ""
     return f"{summary.counts['own']:,} kept as declared, and not proven (--own)"
+
+
+def _grants(summary: FilterSummary) -> str:
+    held = summary.rules.grants.held
+    if not held:
+        return ""
+    named = "; ".join(told_of(one.grant) for one in held)
+    return f"{summary.counts['granted']:,} kept because of {named}"
 
 
 def _evidence(summary: FilterSummary) -> str:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from registry.client.http import MARKS, Asked, Known, Marks
 from registry.decision import decide, effective
-from registry.errors import InputError, ProofError, SnapshotError, StaleSnapshotError
+from registry.errors import GrantError, InputError, ProofError, SnapshotError, StaleSnapshotError
 from registry.fingerprint import VERSION
 from registry.matching import MAX_NEAR, MAX_STATEMENTS, TOO_PLAIN, Found, Question, find, marked
 from registry.note import Verifier
@@ -158,11 +158,16 @@ class Snapshot:
             )
         return {"fingerprint_versions": [version], "max_marks": MARKS}
 
-    def lookup(self, items: Sequence[Asked], use: Use, *, review: bool = True) -> list[Known]:
+    def lookup(
+        self, items: Sequence[Asked], use: Use, *, review: bool = True, grants: Sequence[str] = ()
+    ) -> list[Known]:
         """Look up ``items``; one answer an item, in their order.
 
-        Without ``review`` possible copies, which ask for a second look, are not searched for.
+        Without ``review`` possible copies, which ask for a second look, are not searched for. Raises
+        :class:`GrantError` for any ``grants``: a snapshot does not tell which were taken back.
         """
+        if grants:
+            raise GrantError("a snapshot does not tell which grants hold", hint="Leave out --snapshot.")
         parsed = [question_of(item) for item in items]
         questions = [one for one in parsed if isinstance(one, Question)]
         found, incomplete = find(self._index, questions, review=review)

@@ -73,6 +73,7 @@ class FilterSummary(Tally):
             "licences": sorted(self.rules.met),
             "min_evidence": self.rules.min_evidence,
             "own_works": self.rules.own.digest or None,
+            "grants": self.rules.grants.to_wire(),
             "registries": list(self.registries),
             **self.counted(),
             "left_out": dict(self.left_out),

@@ -17,8 +17,9 @@ class Tally:
 
     ``as_of_seq`` maps each registry to the earliest event up to which its answers hold; ``counts`` is by
     action, and ``unknown`` for what nobody has spoken of, ``own`` for what was declared as the maker's own,
-    ``below_evidence`` for what has records that do not count; ``reasons`` counts the removed by their cause,
-    the kind of match or the protocol of a signal; ``kept`` is how many samples stand in the output.
+    ``granted`` for what is kept because of a grant, ``below_evidence`` for what has records that do not
+    count; ``reasons`` counts the removed by their cause, the kind of match or the protocol of a signal;
+    ``kept`` is how many samples stand in the output.
     """
 
     as_of_seq: dict[str, int] = field(default_factory=dict)
@@ -46,7 +47,9 @@ class Tally:
             self.counts["own"] += 1
         if verdict.below:
             self.counts["below_evidence"] += 1
-        if decision is not None and verdict.status is Status.OK and decision.matched_by is None:
+        if verdict.cause == "grant":
+            self.counts["granted"] += 1
+        elif decision is not None and verdict.status is Status.OK and decision.matched_by is None:
             self.counts["unknown"] += 1
         if verdict.action is Action.REMOVE and decision is not None:
             self.reasons[verdict.cause] += 1
@@ -80,6 +83,7 @@ class Tally:
             "errors": self.errors,
             "unknown": self.counts["unknown"],
             "own": self.counts["own"],
+            "granted": self.counts["granted"],
             "below_evidence": self.counts["below_evidence"],
             "removed_by": dict(self.reasons),
         }

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.client.formats import Sample
+from registry.client.granted import HeldGrants
 from registry.client.http import Asked, Known, Marks
 from registry.client.own import OwnWorks
 from registry.client.pictures import Hashed, Hashers
@@ -42,8 +43,13 @@ class Registry(Protocol):
     def check_parameters(self) -> Mapping[str, Any]:
         """Raise :class:`registry.errors.CaveatError` when its fingerprints are not comparable with ours."""
 
-    def lookup(self, items: Sequence[Asked], use: Use, *, review: bool = True) -> list[Known]:
-        """Return one answer an item, in their order."""
+    def lookup(
+        self, items: Sequence[Asked], use: Use, *, review: bool = True, grants: Sequence[str] = ()
+    ) -> list[Known]:
+        """Return one answer an item, in their order; what one of ``grants`` covers is marked with it.
+
+        Raises :class:`InputError` where grants cannot be asked about.
+        """
 
     def mark(self, keys: NDArray[np.uint64], of: str = "rule") -> Marks:
         """Say which of ``keys: uint64[n, 2]`` anything stands under; ``of`` is ``rule`` or ``sha256``."""
@@ -63,7 +69,7 @@ class Rules:
     Research mode wants to be told who does it and what for; the output says so. ``review`` looks for
     possible copies too, beyond the radius that decides. ``met`` are the terms whose conditions the run meets,
     as the statements name them. ``min_evidence`` is the least level at which a registry's record counts,
-    ``own`` the maker's own works.
+    ``own`` the maker's own works, ``grants`` what registrants have permitted the run.
     """
 
     use: Use = Use.GENAI_TRAIN
@@ -74,6 +80,7 @@ class Rules:
     met: frozenset[str] = frozenset()
     min_evidence: int = 0
     own: OwnWorks = OwnWorks()  # noqa: RUF009 - frozen
+    grants: HeldGrants = HeldGrants()  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
         if not all(self.met):
@@ -110,19 +117,28 @@ class Verdict:
         """What removed or kept it: the kind of match or the protocol of the signal that decided.
 
         ``unknown`` where nothing did, ``another`` where it goes with another sample, ``own`` where it is kept
-        as the maker's own.
+        as the maker's own, ``grant`` where it is kept because of one.
         """
         if self.own and self.action is Action.KEEP:
             return "own"
         if self.decision is not None and self.decision.action is not self.action:
             return "another"
+        if self.action is Action.KEEP and self.is_granted:
+            return "grant"
         return (self.decision.matched_by if self.decision else None) or "unknown"
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether a grant lifted what was said, and nothing else restricts it."""
+        decision = self.decision
+        free = (Preference.ALLOWED, Preference.UNKNOWN)
+        return decision is not None and bool(decision.lifted) and decision.preference in free
 
     @property
     def is_notable(self) -> bool:
         """Whether anything was said of the sample, or it does not stay."""
         decision = self.decision
-        said = decision is not None and decision.matched_by is not None
+        said = decision is not None and (decision.matched_by is not None or bool(decision.lifted))
         return said or self.action is not Action.KEEP or bool(self.own or self.below)
 
     def to_wire(self) -> dict[str, Any]:
@@ -159,7 +175,10 @@ class Verdict:
             for one in self.reading.faults
         ]
         below = [{**one.to_wire(), "registry": one.registry} for one in self.below]
-        found = {"signals": signals, "faults": faults, "own": self.own, "below_evidence": below}
+        lifted = [] if self.decision is None else self.decision.lifted
+        granted = [{**one.to_wire(), "registry": one.registry} for one in lifted]
+        found = {"signals": signals, "faults": faults, "own": self.own}
+        found |= {"below_evidence": below, "lifted": granted}
         return {name: value for name, value in found.items() if value}
 
     def _keys(self) -> dict[str, Any]:
@@ -222,7 +241,7 @@ def judge(samples: Sequence[Sample], pictures: Iterable[Hashed], judges: Judges)
             asked += _questions(sample, _fingerprint(sample, hashed))
     urls = [one.url for one in asked if one.url is not None]
     said = None if sites is None else sites.read(urls)
-    answers = [iter(registry.lookup(asked, rules.use, review=rules.review)) for registry in registries]
+    answers = [iter(_asked(registry, asked, rules)) for registry in registries]
     for sample, fault in zip(samples, faults, strict=True):
         fingerprint, reading = _fingerprint(sample, hashed), _reading(sample, hashed)
         if fault:
@@ -236,6 +255,13 @@ def judge(samples: Sequence[Sample], pictures: Iterable[Hashed], judges: Judges)
                 reading = joined([reading, *(said[url] for url in sample.urls)])
             verdict = _weighed(sample, reading, [one for own in known for one in own], rules)
             yield _owned(replace(verdict, fingerprint=fingerprint, as_of_seq=as_of), rules.own)
+
+
+def _asked(registry: Registry, items: Sequence[Asked], rules: Rules) -> list[Known]:
+    grants = rules.grants.ids_at(registry.url)
+    if not grants:
+        return registry.lookup(items, rules.use, review=rules.review)
+    return registry.lookup(items, rules.use, review=rules.review, grants=grants)
 
 
 def with_others(verdict: Verdict, gone: Mapping[str, str]) -> Verdict:
@@ -306,7 +332,8 @@ def _verdict(sample: Sample, reading: Reading, known: Sequence[Known], rules: Ru
     if failed is not None:
         return Verdict(sample, failed.status, Action.ERROR, failed.reason, reading=reading)
     statements = [statement for one in known for statement in one.statements]
-    decision = decide([*statements, *reading.statements], rules.use, rules.mode, _met(known, rules))
+    said, granted = [*statements, *reading.statements], _granted(known, rules)
+    decision = decide(said, rules.use, rules.mode, _met(known, rules), granted)
     if not reading.faults:
         return Verdict(sample, Status.OK, decision.action, decision.reason, decision, reading=reading)
     unread = _unread(reading.faults)
@@ -319,8 +346,22 @@ def _verdict(sample: Sample, reading: Reading, known: Sequence[Known], rules: Ru
 
 def _met(known: Sequence[Known], rules: Rules) -> frozenset[str]:
     """Return the conditions that count as met: none where a list may have been cut, and one with it."""
-    cut = any(len(one.statements) >= MAX_STATEMENTS for one in known)
-    return frozenset() if cut else rules.met
+    return frozenset() if _is_cut(known) else rules.met
+
+
+def _granted(known: Sequence[Known], rules: Rules) -> frozenset[str]:
+    """Return the grants that count: none where a list may have been cut, and another's word with it.
+
+    One counts only if every statement that is marked with it is one that it can be about.
+    """
+    if _is_cut(known):
+        return frozenset()
+    marked = [s for one in known for s in one.statements if s.grant]
+    return rules.grants.ids - {s.grant for s in marked if not rules.grants.are_about(s)}
+
+
+def _is_cut(known: Sequence[Known]) -> bool:
+    return any(len(one.statements) >= MAX_STATEMENTS for one in known)
 
 
 def _unread(faults: Sequence[Fault]) -> str:

@@ -29,6 +29,8 @@ EXAMPLES = {
         "It is never changed",
         "Pictures stay on this machine",
     ],
+    "grant create": ["for the licensee", "caveat grant create k3"],
+    "grant verify": ["was not taken back", "--log-key"],
     "erase": ["Destroy the reservation ID", "nobody can bring it back", "--keep"],
     "formats": ["List the dataset formats"],
     "register": ["caveat register paintings/", "caveat register --csv portfolio.csv", "never sent"],
