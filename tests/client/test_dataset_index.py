@@ -771,11 +771,9 @@ CALLS = {
 }
 
 
-def test_a_call_that_is_wrong_says_what_to_do_and_the_help_shows_how(command, tmp_path):
+@pytest.mark.parametrize("words", CALLS, ids=" ".join)
+def test_a_call_that_is_wrong_says_what_to_do_and_the_help_shows_how(caveat, tmp_path, words):
     (tmp_path / "here").mkdir()
-    started = {words: command(*words, cwd=tmp_path / "here") for words in CALLS}
-    for words, process in started.items():
-        with process:
-            out, err = process.communicate(timeout=60)
-        said, code = CALLS[words]
-        assert (process.returncode, said in out + err) == (code, True), (words, out, err)
+    done = caveat(*words, cwd=tmp_path / "here")
+    said, code = CALLS[words]
+    assert (done.returncode, said in done.stdout + done.stderr) == (code, True), (done.stdout, done.stderr)

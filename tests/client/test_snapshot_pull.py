@@ -1,7 +1,6 @@
 """Fetching a snapshot from the real `caveat serve`, over connections that break; filtering without any."""
 
 import json
-import os
 import random
 import shutil
 import socket
@@ -457,14 +456,12 @@ def test_a_snapshot_that_may_not_answer_filters_nothing(registry: Here, pull: An
     assert json.loads(done.stdout)["review"] == 6
 
 
-def test_the_commands_tell_what_is_there(real: Any, make_key: Any, tmp_path: Path, operator: Any) -> None:
-    environment = {**os.environ, "CAVEAT_KEY": make_key(("lookup",)).secret, "CAVEAT_REGISTRY": real.url}
-
-    def caveat(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([CAVEAT, *words], capture_output=True, text=True, timeout=60, env=environment)
-
+def test_the_commands_tell_what_is_there(
+    real: Any, make_key: Any, tmp_path: Path, operator: Any, caveat: Any
+) -> None:
     here = str(tmp_path / "here")
-    done = caveat("snapshot", "pull", here, "--tier", "keys", "--tier", "filter")
+    settings = {"CAVEAT_KEY": make_key(("lookup",)).secret, "CAVEAT_REGISTRY": real.url}
+    done = caveat("snapshot", "pull", here, "--tier", "keys", "--tier", "filter", env=settings)
     assert done.returncode == 0, done.stderr
     assert "as of event 20" in done.stderr
     assert "snapshot 20: " in done.stdout
