@@ -11,6 +11,7 @@ from api.settings import Settings, settings_from
 from api.state import attach
 from api.v1 import (
     changes,
+    countersigning,
     evidence,
     grants,
     imports,
@@ -50,6 +51,7 @@ def create_app(settings: Settings | None = None, now: Callable[[], datetime] | N
         grants,
         evidence,
         receipts,
+        countersigning,
         changes,
         parameters,
         snapshots,

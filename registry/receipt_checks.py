@@ -9,9 +9,11 @@ tensors are still to be compared with the hash that its receipt is bound to; els
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from registry.countersignature import open_countersignature, parse_countersignature
+from registry.dsse import Envelope
 from registry.errors import ProofError
 from registry.merkle import HashReader, root_hash
 from registry.model_checks import Check, Policy, Result, check_model, check_receipt, is_ok
@@ -20,10 +22,24 @@ from registry.note import parse_checkpoint
 from registry.receipt import Asked, Receipt
 from registry.safetensors import parse_header
 
-__all__ = ["TENSORS", "KnownLog", "Verified", "verdict_of", "verify_header", "verify_receipt"]
+__all__ = [
+    "TENSORS",
+    "Countersigned",
+    "KnownLog",
+    "Verified",
+    "check_state",
+    "verdict_of",
+    "verify_header",
+    "verify_receipt",
+]
+
+Countersigned = Callable[[Signed], Sequence[Envelope]]
+"""Gives the countersignatures of a receipt that are known."""
 
 TENSORS = "tensor hash"
 """The check that needs more of a model than its header."""
+
+_COUNTERSIGNED = "countersignature"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +65,25 @@ class Verified:
     tensors: str | None = None
 
 
-def verify_receipt(data: bytes, policy: Policy, log: KnownLog | None) -> Verified:
+def verify_receipt(
+    data: bytes, policy: Policy, log: KnownLog | None, countersigned: Countersigned | None = None
+) -> Verified:
     """Check a receipt, an envelope as it was written."""
     signed, checks = check_receipt(data, policy)
-    checks = [*checks, *_in_log(signed, log)]
+    checks = [*checks, *_by_registries(signed, policy, log, countersigned)]
     return Verified(verdict_of(checks), checks, signed)
 
 
-def verify_header(data: bytes, tensors: str | None, policy: Policy, log: KnownLog | None) -> Verified:
+def verify_header(
+    data: bytes,
+    tensors: str | None,
+    policy: Policy,
+    log: KnownLog | None,
+    countersigned: Countersigned | None = None,
+) -> Verified:
     """Check a model by its header, the eight bytes before it included; ``tensors`` is its tensor hash.
 
-    Raises :class:`ModelError` for what is no header, and for bytes after it.
+    Raises :class:`ModelError` for what is no header.
     """
     header = parse_header(data)
     metadata = header.metadata or {}
@@ -70,7 +94,7 @@ def verify_header(data: bytes, tensors: str | None, policy: Policy, log: KnownLo
     with contextlib.suppress(ProofError, KeyError):
         signed = open_receipt(_written(metadata[RECEIPT_KEY]), policy.keys)
         bound = open_binding(_written(metadata[MODEL_KEY]), signed).tensors
-    checks += _in_log(signed, log)
+    checks += _by_registries(signed, policy, log, countersigned)
     return Verified(verdict_of(checks), checks, signed, bound)
 
 
@@ -82,8 +106,32 @@ def verdict_of(checks: Sequence[Check]) -> Result:
     return Result.NOT_TOLD if open_ else Result.OK
 
 
-def _in_log(signed: Signed | None, log: KnownLog | None) -> list[Check]:
-    return [] if signed is None else list(_states(signed.receipt, log))
+def _by_registries(
+    signed: Signed | None, policy: Policy, log: KnownLog | None, countersigned: Countersigned | None
+) -> Iterator[Check]:
+    if signed is None:
+        return
+    yield from _states(signed.receipt, log)
+    envelopes = [] if countersigned is None else countersigned(signed)
+    if not envelopes:
+        yield Check(
+            _COUNTERSIGNED, Result.NOT_TOLD, "none is here: that a registry was asked only the maker says"
+        )
+    for one in envelopes:
+        yield _countersigned(one, signed, policy)
+
+
+def _countersigned(envelope: Envelope, signed: Signed, policy: Policy) -> Check:
+    try:
+        said = parse_countersignature(envelope.payload)
+        if not any(key.name == said.registry for key in policy.log_keys):
+            text = f"by the log {said.registry}, no key of which is known here"
+            return Check(_COUNTERSIGNED, Result.NOT_TOLD, text)
+        open_countersignature(envelope, signed, policy.log_keys)
+    except ProofError as error:
+        return Check(_COUNTERSIGNED, Result.NOT_OK, error.message)
+    text = f"{said.registry} answered {said.requests:,} requests about {said.items:,} items, as of event "
+    return Check(_COUNTERSIGNED, Result.OK, f"{text}{said.as_of_seq:,}, from {said.first} to {said.last}")
 
 
 def _states(receipt: Receipt, log: KnownLog | None) -> Iterator[Check]:
@@ -92,10 +140,11 @@ def _states(receipt: Receipt, log: KnownLog | None) -> Iterator[Check]:
         yield Check("log", Result.NOT_TOLD, "the run did not ask this registry by the name of its log")
         return
     for one in own:
-        yield _state(one, log)
+        yield check_state(one, log)
 
 
-def _state(asked: Asked, log: KnownLog) -> Check:
+def check_state(asked: Asked, log: KnownLog) -> Check:
+    """Hold what a receipt says of this registry against its log, whose tiles may raise when they are read."""
     name = f"log of {log.origin}"
     if asked.as_of_seq is not None and asked.as_of_seq > log.head:
         text = f"from the future: as of event {asked.as_of_seq:,}, and this registry has had {log.head:,}"

@@ -18,6 +18,7 @@ from api.auth import has_scope
 from api.body import Body, Word, read_body
 from api.operations import Operation, operation
 from api.state import last_checkpoint, state
+from api.ticketing import note, ticketed
 from registry.errors import InputError, PayloadTooLargeError
 from registry.fingerprint import QUERY_FORMS, VERSION, parse_fingerprint, sha256_from_hex
 from registry.grant import MAX_GRANTS, is_grant_id
@@ -25,6 +26,7 @@ from registry.lookup import Question
 from registry.matching import TOO_PLAIN
 from registry.preference import Mode, Status, Use
 from registry.said import Held
+from registry.tickets import RUN_HEADER
 from registry.urls import canonicalize_url
 
 __all__ = ["blueprint"]
@@ -106,8 +108,10 @@ class LookupAnswer(BaseModel):
         body=LookupRequest,
         scope="optional",
         errors=(400, 401, 413, 415, 422, 503),
+        headers=(RUN_HEADER,),
     )
 )
+@ticketed
 def lookup() -> Response:
     """Answer each item in its place."""
     detail = has_scope("lookup")
@@ -125,6 +129,7 @@ def lookup() -> Response:
     parsed = [_parse(item) for item in asked.items]
     questions = [p for p in parsed if isinstance(p, Question)]
     answer = state().lookup.ask(questions, asked.as_of_seq, review=asked.review, held=_held(asked))
+    note(answer.as_of_seq, len(parsed))
     answers = iter(enumerate(answer.statements))
     results = []
     for id_, question in zip(ids, parsed, strict=True):

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from api.auth import optional_caller
 from api.operations import Operation, operation
 from api.state import state
+from api.ticketing import note, ticketed
 from registry.errors import InputError, PayloadTooLargeError, UnsupportedMediaTypeError
 from registry.keys import KEY_BYTES
+from registry.tickets import RUN_HEADER
 
 __all__ = ["blueprint"]
 
@@ -29,15 +31,18 @@ _BYTES = "application/octet-stream"
         body=f"Keys of {KEY_BYTES} bytes, one after the other.",
         scope="optional",
         errors=(400, 401, 413, 415, 422, 503),
+        headers=(RUN_HEADER,),
         query=("of",),
         media=_BYTES,
         kinds=(_BYTES,),
     )
 )
+@ticketed
 def marks() -> Response:
     """Answer one bit a key, in order, the first the highest of its byte; zeros fill the last byte."""
     optional_caller()
     as_of_seq, marked = state().lookup.marks(_keys(), request.args.get("of", "rule"))
+    note(as_of_seq, len(marked))
     response = Response(np.packbits(marked).tobytes(), content_type=_BYTES)
     response.headers["Caveat-As-Of-Seq"] = str(as_of_seq)
     return response
@@ -50,7 +55,7 @@ def _keys() -> NDArray[np.uint64]:
             f"expected {_BYTES}, got {request.mimetype or 'no Content-Type'}",
             hint=f"Send the header 'Content-Type: {_BYTES}'.",
         )
-    data, most = request.get_data(cache=False), state().settings.max_marks
+    data, most = request.get_data(), state().settings.max_marks
     if len(data) % KEY_BYTES:
         raise InputError(f"body: {len(data)} bytes are no number of keys of {KEY_BYTES} bytes")
     if len(data) > KEY_BYTES * most:

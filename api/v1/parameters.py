@@ -5,10 +5,12 @@ from pydantic import BaseModel
 
 from api.operations import Operation, operation
 from api.state import state
+from api.ticketing import giving_key
 from registry import fingerprint
 from registry.grant import MAX_GRANTS
 from registry.matching import RANGE_DIGITS
 from registry.preference import Mode, Use
+from registry.tickets import MAX_TICKETS
 
 __all__ = ["blueprint"]
 
@@ -32,6 +34,7 @@ class Parameters(BaseModel):
     max_marks: int
     max_grants: int
     range_digits: int
+    max_tickets: int
 
 
 @blueprint.get("/parameters")
@@ -53,4 +56,5 @@ def parameters() -> Response:
         max_marks=state().settings.max_marks,
         max_grants=MAX_GRANTS,
         range_digits=RANGE_DIGITS,
+        max_tickets=0 if giving_key() is None else MAX_TICKETS,
     )

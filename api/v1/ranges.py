@@ -20,9 +20,11 @@ from pydantic import BaseModel
 from api.auth import has_scope
 from api.operations import Operation, operation
 from api.state import state
+from api.ticketing import note, ticketed
 from registry.errors import InputError
 from registry.matching import OF, RANGE_DIGITS
 from registry.statement import Statement
+from registry.tickets import RUN_HEADER
 
 __all__ = ["blueprint"]
 
@@ -57,8 +59,10 @@ class RangeAnswer(BaseModel):
         answer=RangeAnswer,
         scope="optional",
         errors=(401, 422, 503),
+        headers=(RUN_HEADER,),
     )
 )
+@ticketed
 def under(of: str, prefix: str) -> Response:
     """Give every key of the range with its statements."""
     detail = has_scope("lookup")
@@ -67,6 +71,7 @@ def under(of: str, prefix: str) -> Response:
     if not _PREFIX.fullmatch(prefix):
         raise InputError(f"expected {RANGE_DIGITS} hexadecimal digits in lower case, got {prefix!r}")
     head, said = state().lookup.under(prefix, _TABLES[of])
+    note(head, 1)
     keys = [{"key": key.hex(), "statements": _told(said[key], detail)} for key in sorted(said)]
     response = Response(_padded({"as_of_seq": head, "keys": keys}), content_type="application/json")
     # Whoever pressed it would undo the padding; whoever kept it would answer with what was.

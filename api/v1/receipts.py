@@ -9,12 +9,12 @@ import re
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from api.auth import optional_caller
-from api.body import Body, read_body
 from api.operations import Operation, operation
 from api.state import published_log, state
+from registry.countersignature import Bundle
 from registry.dsse import Envelope
 from registry.errors import (
     InputError,
@@ -24,6 +24,7 @@ from registry.errors import (
     ProofError,
     UnsupportedMediaTypeError,
 )
+from registry.jsontext import strict_json
 from registry.model_checks import MAX_AGE_DAYS, Policy
 from registry.model_receipt import Trust
 from registry.note import Verifier, open_note, parse_checkpoint
@@ -31,7 +32,7 @@ from registry.receipt_checks import KnownLog, Verified, verify_header, verify_re
 from registry.safetensors import LENGTH_BYTES, header_size
 from registry.tiles import TileReader
 
-__all__ = ["blueprint"]
+__all__ = ["blueprint", "known_log"]
 
 blueprint = Blueprint("receipts", __name__, url_prefix="/api/v1/receipts")
 
@@ -39,14 +40,6 @@ _BYTES, _JSON = "application/octet-stream", "application/json"
 _MOST_KEYS = 100
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DAYS = re.compile(r"[0-9]{1,6}", re.ASCII)
-
-
-class EnvelopeBody(Body):
-    """A receipt: a DSSE envelope, in whatever order and with whatever spaces."""
-
-    payload: str
-    payload_type: str = Field(alias="payloadType")
-    signatures: list[dict[str, Any]]
 
 
 class CheckAnswer(BaseModel):
@@ -76,7 +69,7 @@ class VerifyAnswer(BaseModel):
     Operation(
         "Check a receipt, or a model by its header",
         answer=VerifyAnswer,
-        body="A receipt (JSON), or the header of a safetensors file with the eight bytes before it.",
+        body="A receipt or a bundle (JSON), or a safetensors header with the eight bytes before it.",
         scope="optional",
         errors=(400, 401, 413, 415, 422, 503),
         query=("key", "max_age_days", "tensor_hash"),
@@ -86,13 +79,14 @@ class VerifyAnswer(BaseModel):
 def verify() -> Response:
     """Say what holds of a receipt."""
     optional_caller()
-    policy, log = _policy(), _known_log()
+    policy, log = _policy(), known_log()
     if request.mimetype == _BYTES:
         found = verify_header(_header(), _tensors(), policy, log)
     elif request.is_json:
         if "tensor_hash" in request.args:
             raise InputError("tensor_hash: of a receipt without a model", hint="Send the model's header.")
-        found = verify_receipt(_envelope().to_json(), policy, log)
+        bundle = _bundle()
+        found = verify_receipt(bundle.receipt.to_json(), policy, log, lambda _: bundle.countersignatures)
     else:
         raise UnsupportedMediaTypeError(
             f"expected {_JSON} or {_BYTES}, got {request.mimetype or 'no Content-Type'}",
@@ -169,12 +163,15 @@ def _header() -> bytes:
     return data
 
 
-def _envelope() -> Envelope:
-    body = read_body(EnvelopeBody)
-    return Envelope.from_wire(body.model_dump(by_alias=True))
+def _bundle() -> Bundle:
+    """Return the receipt that was sent, alone or with its countersignatures."""
+    wire = strict_json(request.get_data())
+    if isinstance(wire, dict) and "receipt" in wire:
+        return Bundle.from_wire(wire)
+    return Bundle(Envelope.from_wire(wire), ())
 
 
-def _known_log() -> KnownLog | None:
+def known_log() -> KnownLog | None:
     """Return this registry's log as it stands; None where it publishes none, or none yet."""
     try:
         folder = published_log()

@@ -1,13 +1,18 @@
 """Receipts of runs that asked a registry, and models that carry them, for the tests that are shown them."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
+from flask.testing import FlaskClient
 
+from api import create_app
+from api.settings import Settings
 from registry.model_receipt import attached, bind, open_receipt
 from registry.note import Signer
 from registry.receipt import (
@@ -50,6 +55,26 @@ KOHYA = {
     "ss_dataset_dirs": json.dumps({"10_cosy": {"n_repeats": 10, "img_count": 20}}),
 }
 _TENSORS = {"up": np.arange(30, dtype=np.float16).reshape(5, 6), "down": np.arange(7, dtype=np.float32)}
+
+
+@dataclass
+class Clock:
+    """The service's clock, which a test sets: seconds since 1970."""
+
+    seconds: int
+
+    def __call__(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+
+@contextmanager
+def timed(make_app: Callable[..., Any], settings: Settings, clock: Clock) -> Iterator[FlaskClient]:
+    """A client of the service that has this clock."""
+    client: FlaskClient = make_app(log=settings.log).test_client()
+    app = create_app(settings, clock)
+    client.application.extensions["caveat"] = app.extensions["caveat"]
+    yield client
+    app.extensions["caveat"].store.close()
 
 
 def run_of(checkpoint: str | None, as_of_seq: int = 2, **other: Any) -> Receipt:

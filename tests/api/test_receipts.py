@@ -4,13 +4,11 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from api import create_app
 from api.settings import Settings
 from registry.log_folder import LogFolder
 from registry.model_receipt import MODEL_KEY, RECEIPT_KEY
@@ -25,24 +23,18 @@ from tests.api.receipts import (
     NOW,
     RUN,
     THIEF,
+    Clock,
     envelope_of,
     header_of,
     run_of,
+    timed,
 )
 
 VERIFY = "/api/v1/receipts/verify"
 BYTES = "application/octet-stream"
+NOT_COUNTERSIGNED = "countersignature: none is here: that a registry was asked only the maker says"
 KNOWN = {"key": MAKER.verifier.text}
 DRAFT = {"preferences": {"train": "reserved"}, "works": [{"url": "https://ada.test/1.jpg"}]}
-
-
-class Clock:
-    """The service's clock, which a test sets."""
-
-    seconds = NOW + DAY
-
-    def __call__(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds, UTC)
 
 
 @pytest.fixture
@@ -59,18 +51,15 @@ def publisher(store: Store, tmp_path: Any, signer: Signer) -> Publisher:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOW + DAY)
 
 
 @pytest.fixture
 def client(
     make_app: Callable[..., Any], publisher: Publisher, clock: Clock, database_url: str
 ) -> Iterator[FlaskClient]:
-    client = make_app(log=publisher.folder.path).test_client()
-    timed = create_app(Settings(database=database_url, log=publisher.folder.path), clock)
-    client.application.extensions["caveat"] = timed.extensions["caveat"]
-    yield client
-    timed.extensions["caveat"].store.close()
+    with timed(make_app, Settings(database=database_url, log=publisher.folder.path), clock) as client:
+        yield client
 
 
 @pytest.fixture
@@ -101,13 +90,15 @@ def test_a_receipt_that_holds_is_ok(client, checkpoint):
     answer = verified(client, envelope_of(run_of(checkpoint)))
     assert answer["verdict"] == "ok"
     assert (answer["key"], answer["key_known"], answer["tensor_hash"]) == (MAKER.verifier.text, True, None)
-    assert lines(answer, "not ok") == lines(answer, "not told") == []
+    assert lines(answer, "not ok") == []
+    assert lines(answer, "not told") == [NOT_COUNTERSIGNED]
     assert [one["name"] for one in answer["checks"]] == [
         "receipt",
         "signature",
         "age",
         "state of log.example",
         "log of log.example",
+        "countersignature",
     ]
 
 
@@ -125,6 +116,7 @@ def test_of_a_model_the_header_is_enough_but_for_its_tensors(client, checkpoint)
     assert lines(answer, "not told") == [
         "declared hashes: the tensors were not read",
         f"tensor hash: bound to {tensors}; the tensors were not read",
+        NOT_COUNTERSIGNED,
     ]
     answer = verified(client, header, tensor_hash=tensors)
     assert (answer["verdict"], answer["tensor_hash"]) == ("ok", tensors)
@@ -303,6 +295,7 @@ def test_a_registry_without_a_log_vouches_for_no_state(make_app):
     assert [one["name"] for one in answer["checks"] if one["result"] == "not told"] == [
         "state of log.example",
         "log",
+        "countersignature",
     ]
 
 
@@ -376,7 +369,7 @@ REFUSED = {
         "application/json",
         {},
         422,
-        "more: Extra inputs are not permitted",
+        "an envelope: has more, payload",
     ),
 }
 

@@ -52,6 +52,8 @@ KEYED_ELSEWHERE = {
     ("/api/v1/lookup", "post"),
     ("/api/v1/marks", "post"),
     ("/api/v1/range/{of}/{prefix}", "get"),
+    ("/api/v1/receipts", "post"),
+    ("/api/v1/receipts/tickets", "post"),
     ("/api/v1/receipts/verify", "post"),
     ("/api/v1/reservations/{id_}/evidence", "get"),
     ("/api/v1/snapshots/{snapshot}/{tier}/{file}", "get"),
@@ -341,7 +343,7 @@ class TestDocument:
         }
         paths = openapi(app)["paths"]
         assert {(path, method) for path, methods in paths.items() for method in methods} == routes
-        assert len(routes) == 44
+        assert len(routes) == 46
 
     def test_every_keyed_route_says_so(self, app: Flask) -> None:
         paths = openapi(app)["paths"]
