@@ -13,11 +13,12 @@ PEERS  := $(VENV)/.peers
 FUSE   := $(VENV)/.faults
 READER := $(VENV)/.signals
 EXIFTOOL := $(VENV)/.exiftool
+BROWSER := $(VENV)/.browser
 WARM   := $(VENV)/.warm
 ENGINES := $(VENV)/recipes
 GO     := /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-.PHONY: help setup demo serve test test-postgres test-install test-oracle test-log test-signals test-recipes check faults bench bench-filter bench-full bench-recall bench-log docs lock clean
+.PHONY: help setup demo serve test test-postgres test-install test-oracle test-log test-signals test-browser test-recipes check faults bench bench-filter bench-full bench-recall bench-log docs lock clean
 
 help: ## list the chores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -67,6 +68,19 @@ $(EXIFTOOL): $(STAMP) tests/third_party/signals/exiftool/package-lock.json
 	npm ci --prefix $(VENV)/exiftool --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
+# Chromium as Debian packs it, what drives it, and axe, which knows what keeps people out.
+$(BROWSER): $(STAMP) constraints-browser.txt tests/web/browser/package-lock.json
+	@{ command -v npm && command -v chromium; } >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || \
+	  { echo "The pages are tested in Chromium, with axe, which comes by npm; on Debian: apt-get install chromium npm"; exit 1; }
+	@{ command -v npm && command -v chromium; } >/dev/null || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium npm >/dev/null; }
+	@mkdir -p $(VENV)/browser
+	cp tests/web/browser/package.json tests/web/browser/package-lock.json $(VENV)/browser
+	npm ci --prefix $(VENV)/browser --ignore-scripts --no-audit --no-fund --silent
+	$(PIP) --require-hashes -r constraints-browser.txt
+	@touch $@
+
 # The compiled loops, once: or every worker, and every service that it starts, compiles the same ones at once.
 $(WARM): $(STAMP) $(wildcard registry/kernels/*.py)
 	$(BIN)/python -c 'from registry.lookup import warm_up; warm_up()'
@@ -113,6 +127,9 @@ test-log: $(STAMP) $(GO) ## the transparency log read by the code of Go's checks
 test-signals: $(READER) $(EXIFTOOL) ## the readers of signals beside others' code
 	$(BIN)/python -m pytest -q tests/third_party/signals
 
+test-browser: $(BROWSER) $(WARM) ## the pages in Chromium: light, dark, on a phone, by keyboard, without scripts; axe
+	$(BIN)/python -m pytest -q tests/web/browser
+
 test-recipes: $(ENGINES)/.installed ## the recipes for Spark, Ray, Daft and DuckDB, and --engine ray: 700 MB to install, four minutes
 	$(ENGINES)/bin/python -m pytest -q tests/recipes
 
@@ -156,6 +173,8 @@ lock: ## refresh constraints.txt (needs uv)
 	  --no-header --no-deps --exclude-newer 2026-11-07 --group oracle -o constraints-oracle.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --upgrade --exclude-newer 2026-11-07 --constraint constraints.txt --group bench -o constraints-bench.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --upgrade --exclude-newer 2026-11-07 --constraint constraints.txt --group browser -o constraints-browser.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --no-deps --exclude-newer 2026-11-07 --group faults -o constraints-faults.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

@@ -96,13 +96,8 @@ def asked_of_datasets(indexes: tuple[ServedIndex, ...], ask: _ASK, *, detail: bo
             yield DatasetAsked(one.ask(partial(_told, one.name, ask, detail)))
         except SegmentError as error:
             nothing = {"format": "", "samples": 0, "count": 0, "complete": False, "found": []}
-            said = {
-                "name": one.name,
-                "status": str(Status.ERROR),
-                "reason": error.message,
-                "hint": error.hint,
-            }
-            yield DatasetAsked(said | nothing, error)
+            said = {"name": one.name, "reason": error.message, "hint": error.hint}
+            yield DatasetAsked(said | {"status": str(Status.ERROR)} | nothing, error)
 
 
 def of_address(text: str) -> _ASK:
