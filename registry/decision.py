@@ -73,8 +73,11 @@ class Decision:
 class _Shown:
     """What the run has shown: the terms whose conditions it meets, and the grants that it holds."""
 
-    terms: frozenset[str]
-    grants: frozenset[str]
+    terms: frozenset[str] = frozenset()
+    grants: frozenset[str] = frozenset()
+
+
+_SHOWN_NOTHING = _Shown()
 
 
 def effective(
@@ -84,8 +87,9 @@ def effective(
 
     Applying it again changes nothing, so a registry can send them without naming principals.
     """
-    shown = _Shown(met, frozenset())
-    return _counted(_standing(statements, use), use, shown)
+    shown = _Shown(met) if met else _SHOWN_NOTHING
+    standing = _standing(statements, use)
+    return _counted(standing, use, shown) if standing else []
 
 
 def decide(
@@ -100,10 +104,13 @@ def decide(
     ``met`` are the terms whose conditions the run has shown to be met, as the statements name them, and
     ``granted`` the identifiers of the grants that it holds, as they are marked with them.
     """
-    said, shown = list(statements), _Shown(met, granted)
+    said = list(statements)
+    if not said:  # Of nearly all of a usual dataset.
+        return _nothing(use, mode)
+    shown = _Shown(met, granted) if met or granted else _SHOWN_NOTHING
     standing = _standing(said, use)
     counted = [s for s in _counted(standing, use, shown) if mode is Mode.STRICT or not _is_hint(s)]
-    freed = tuple(s for s in standing if _is_granted(s, use, shown))
+    freed = tuple(s for s in standing if _is_granted(s, use, shown)) if granted else ()
     certain = [s for s in counted if s.match.certain]
     doubtful = [s for s in counted if not s.match.certain and _value(s, use, shown) is not Preference.ALLOWED]
     values = [_value(s, use, shown) for s in certain]
@@ -114,7 +121,7 @@ def decide(
     if not values:
         return _silence(said, Ground(use, mode, preference, (), lifted=freed), shown)
     deciding = tuple(s for s, value in zip(certain, values, strict=True) if value is preference)
-    opposing = _opposing([s for s in certain if s not in freed], use)
+    opposing = _opposing([s for s in certain if s not in freed] if freed else certain, use)
     return _decision(Ground(use, mode, preference, deciding, opposing, freed), _action(preference, mode))
 
 
@@ -163,6 +170,8 @@ def _nothing(use: Use, mode: Mode) -> Decision:
 
 
 def _value(statement: Statement, use: Use, shown: _Shown) -> Preference:
+    if shown is _SHOWN_NOTHING:
+        return statement.preferences[use]
     if _is_granted(statement, use, shown) or _is_met(statement, use, shown):
         return Preference.ALLOWED
     return statement.preferences[use]
