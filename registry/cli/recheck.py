@@ -38,6 +38,11 @@ _WORDS = {
 @licence_option("as for the run")
 @grant_option
 @min_evidence_option("Least level of evidence at which a record counts, as for the run.")
+@click.option(
+    "--source",
+    type=click.Path(exists=True, path_type=Path),
+    help="Of tables: what the run read, whose removed rows are asked about too; DST is not read then.",
+)
 @click.option("--output", type=click.Choice(["human", "json"]), default="human", show_default=True)
 @click.pass_context
 def recheck(
@@ -51,15 +56,18 @@ def recheck(
     licences: tuple[str, ...],
     grant_files: tuple[Path, ...],
     min_evidence: int,
+    source: Path | None,
     output: str,
 ) -> None:
     """Say what of an earlier run's output DST is reserved now, and what it removed is free now.
 
-    The registries are asked by the keys in DST.caveat/; no picture is read, and nothing is written. Exits
-    with 1 when something that was kept must go, with 2 when something could not be checked.
+    The registries are asked by the keys in DST.caveat/, and of tables by those in the rows of DST, or of
+    --source; nothing is written. Exits with 1 when something that was kept must go, with 2 when something
+    could not be checked.
 
     \b
       caveat recheck my-set-clean
+      caveat recheck clean.parquet --source laion.parquet     what is free again, too
     """
     asked = asked_of(registry_urls, key, snapshot, max_age, private=private)
     grants = held_of(grant_files, asked)
@@ -70,6 +78,7 @@ def recheck(
             met=frozenset(licences),
             min_evidence=min_evidence,
             grants=grants,
+            source=source,
             tick=bar.advance,
         )
     if output == "json":
@@ -100,3 +109,8 @@ def _print(found: Rechecked) -> None:
         f"{len(found.free):,} free now, {len(found.failed):,} not checked; "
         f"of {counted(found.asked, 'sample')} asked about."
     )
+    if found.reserved or found.to_look_at:
+        again = f"caveat filter {escape(str(found.target))} ELSEWHERE"
+        out.print(f"To take these out: {again}, with the same options.")
+    if found.free:
+        out.print("To take in what is free: filter the source once more.")

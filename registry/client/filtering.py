@@ -24,6 +24,7 @@ from registry.client.making import Making, account_folder, gone_from, write_name
 from registry.client.pictures import default_workers
 from registry.client.receipts import ReceiptOf, write_receipt
 from registry.client.report import write_report
+from registry.client.run_file import write_run
 from registry.client.sharding import Destination, Progress, ShardReport, ShardSpec, process_here
 from registry.client.store_making import StoreMaking
 from registry.client.stores import Address
@@ -220,6 +221,8 @@ class _Filtering:
         if not summary.kept:
             summary.target = None
             remove(output)
+        if self.where.work is None:  # At a store it comes last, and tells that the run has ended.
+            write_run(account, summary)
         if self.options.signer is not None and summary.target is not None and self.where.work is None:
             write_receipt(account, output, summary, self._receipt(self.options.signer))
         write_report(account / "report.html", summary)

@@ -330,7 +330,7 @@ def test_when_nothing_is_left_the_account_is_written_and_no_output(filter_, kit,
     summary = filter_(source)
     assert (summary.target, summary.kept) == (None, 0)
     assert kit.leftovers(tmp_path, "set") == {"clean.caveat"}
-    assert kit.tree(tmp_path / "clean.caveat").keys() == {"decisions.jsonl", "report.html"}
+    assert kit.tree(tmp_path / "clean.caveat").keys() == {"decisions.jsonl", "report.html", "run.json"}
 
 
 def test_a_table_of_nothing_but_reserved_rows_leaves_no_output(filter_, kit, tmp_path):

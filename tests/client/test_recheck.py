@@ -133,13 +133,6 @@ def test_what_the_registry_cannot_answer_is_named(filtered, fake, tmp_path):
     assert {verdict.action for verdict in found.failed} == {Action.ERROR}
 
 
-def test_a_table_is_refused_with_the_way_out(run_of, live):
-    run = run_of("table_csv")
-    with live.client() as client, pytest.raises(DatasetError, match="of a table") as refused:
-        recheck(run.target, [client])
-    assert "--dry-run" in refused.value.hint
-
-
 DAMAGED = {
     "none": None,
     "no JSON": b"{\n",

@@ -91,7 +91,7 @@ def check(summary, tmp_path, kit, name="clean"):
         "a/0", "a/0", "a/0", "a/1", "a/1", "b/2", "b/3",
     ]  # fmt: skip
     assert {path.name for path in account.iterdir()} == {
-        "decisions.jsonl", "report.html", "shards", "shards.txt",
+        "decisions.jsonl", "report.html", "run.json", "shards", "shards.txt",
     }  # fmt: skip
     assert "data:image/jpeg" in (account / "report.html").read_text()
     assert not list(tmp_path.glob(".*partial"))
