@@ -109,6 +109,7 @@ class Configuration:
     ``mapping`` and ``fingerprint`` are versions. ``strict_bits``, ``review_bits`` and ``phash_bits`` are the
     radii within which a picture is a copy, may be one, and may be one by its pHash. ``own_works`` is the
     digest of what was declared as the maker's own, None without, and ``own_works_count`` counts its keys.
+    ``grants`` are the SHA-256 of the grants' identifiers: whoever knows one of those can ask what it covers.
     """
 
     format: str
@@ -157,8 +158,9 @@ class Decisions:
 class Counts:
     """What became of the samples.
 
-    ``errors`` were set aside: they could not be checked or read. ``removed_by`` counts the kinds of match and
-    protocols; ``status`` and ``preference`` count what is not in the output, ``none`` where there is none.
+    ``errors`` were set aside: they could not be checked or read; ``granted`` are kept because of a grant.
+    ``removed_by`` counts the kinds of match and protocols; ``status`` and ``preference`` count what is not in
+    the output, ``none`` where there is none.
     """
 
     samples: int
@@ -168,6 +170,7 @@ class Counts:
     errors: int
     unknown: int
     own: int
+    granted: int = 0
     below_evidence: int
     removed_by: Mapping[str, int]
     status: Mapping[str, int]

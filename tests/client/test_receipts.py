@@ -1,6 +1,7 @@
 """The receipts that filter runs leave: every kind of dataset, and what is held against them afterwards."""
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import pytest
 import safetensors.numpy
 
 from registry.client import Options, RegistryClient, Rules, filter_dataset
+from registry.client.granted import HeldGrant, HeldGrants
 from registry.client.inplace import filter_in_place
 from registry.client.own import OwnWorks
 from registry.client.private import PrivateRegistry
@@ -26,6 +28,7 @@ from registry.note import Checkpoint, Signer, format_checkpoint, sign_note
 from registry.preference import Mode
 
 from .conftest import DOMAIN, unknown_to_all
+from .test_grants import GRANT
 from .test_shards import tar
 
 SIGNER = Signer("maker", bytes(range(32)))
@@ -195,14 +198,17 @@ CHECKPOINTS = {
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
-def test_the_signed_state_of_a_log_is_in_the_receipt_as_it_was_given(fake, kit, tmp_path, name):
+def test_the_signed_state_of_a_log_and_the_grants_are_in_the_receipt(fake, kit, tmp_path, name):
     served, expected = CHECKPOINTS[name]
     registry = fake(lambda body: unknown_to_all(body) if "items" in body else (200, served, {}))
     source = kit.plant(tmp_path / "set", {"a.png": kit.free(1)})
     client = RegistryClient(registry.url.replace("://", "://me:secret@"), timeout=5)
+    rules = Rules(grants=HeldGrants.of([HeldGrant(GRANT, (client.url,))]))
     with client:
-        filter_dataset(source, tmp_path / "clean", [client], options=OPTIONS)
+        filter_dataset(source, tmp_path / "clean", [client], rules=rules, options=OPTIONS)
     receipt, _ = opened(tmp_path / "clean")
+    assert receipt.configuration.grants == (hashlib.sha256(GRANT.id.encode()).hexdigest(),)
+    assert receipt.counts.granted == 0
     [asked] = receipt.registries
     assert (asked.origin, asked.checkpoint) == expected
     assert asked.url == registry.url
@@ -359,7 +365,9 @@ def test_where_no_key_can_be_kept_the_error_says_what_to_do(tmp_path):
 # The whole way, as people go it.
 
 
-def test_from_the_filter_to_a_platform_that_has_the_public_key_alone(caveat, live, tmp_path, kit, copies):
+def test_from_the_filter_to_a_platform_that_has_the_public_key_alone(
+    caveat, started, live, tmp_path, kit, copies
+):
     kit.plant(
         tmp_path / "set",
         {**{f"10_cosy/{n}.png": kit.free(n) for n in range(3)}, "10_cosy/hers.jpg": copies["jpeg"]},
@@ -380,12 +388,12 @@ def test_from_the_filter_to_a_platform_that_has_the_public_key_alone(caveat, liv
     platform.mkdir()
     (tmp_path / "lora.safetensors").rename(platform / "lora.safetensors")
     verify = ("receipt", "verify", platform / "lora.safetensors", "--json")
-    known = caveat(*verify, "--key", key, env={"HOME": str(platform)})
+    known = started(*verify, "--key", key, env={"HOME": str(platform)})
     wire = json.loads(known.stdout)
     assert (known.returncode, wire["ok"]) == (0, True), wire
     results = {one["name"]: one["result"] for one in wire["checks"]}
     assert results["signature"] == results["tensor hash"] == results["pictures"] == "ok"
-    unknown = caveat(*verify, env={"HOME": str(platform)})
+    unknown = started(*verify, env={"HOME": str(platform)})
     wire = json.loads(unknown.stdout)
     assert (unknown.returncode, wire["ok"]) == (1, False)
     assert [one["name"] for one in wire["checks"] if one["result"] == "not ok"] == ["signature"]
