@@ -10,6 +10,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from registry.cli.card import card
 from registry.cli.common import CLEAN, FOUND, console, counted, emit_json, workers_option
 from registry.cli.signing import known_key, signer_of, signing_key_option
 from registry.client.attaching import attach as attach_to
@@ -150,6 +151,9 @@ def attach(
 def key_(signing_key: Path | None) -> None:
     """Print the public key that your receipts are signed with; it is made the first time."""
     click.echo(signer_of(signing_key).verifier.text)
+
+
+receipt.add_command(card)
 
 
 def _receipt_at(path: Path) -> bytes:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import registry
 from registry.client.contents import Digested, content_of, decided, left_out_of, source_content
+from registry.client.documents import write_card
 from registry.client.http import RegistryClient
 from registry.client.making import account_folder
 from registry.client.private import PrivateRegistry
@@ -118,7 +119,9 @@ def write_receipt(
         finished=timestamp(max(int(time.time()), run.started)),
         resumed=summary.resumed,
     )
-    (account / RECEIPT).write_bytes(sign_receipt(receipt, run.signer).to_json())
+    signed = sign_receipt(receipt, run.signer).to_json()
+    (account / RECEIPT).write_bytes(signed)
+    write_card(account, signed)
 
 
 def find_receipt(path: Path) -> tuple[bytes, Path | None]:
