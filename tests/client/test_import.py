@@ -267,7 +267,8 @@ class TestImporting:
         assert "bad.csv, part 2 (rows 0 to 0)" in first.stderr
         assert "works.0.url: not a URL: 'nothing'" in first.stderr
         write(list_, range(4))
-        second = run(url, list_, bad)
+        # One after the other: of two at a time, either could be refused first.
+        second = run(url, list_, bad, "--connections", "1")
         assert second.returncode == 3
         assert "part 1 stands there with other bytes" in second.stderr
         write(list_, range(3))
