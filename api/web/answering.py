@@ -24,7 +24,7 @@ __all__ = ["Asked", "DatasetAsked", "asked_of_datasets", "asked_of_registry", "o
 _SHOWN = 10
 """Samples that are named of what was found in a dataset; all are counted."""
 _MOST = 100_000
-"""Addresses of a host that are looked through for those in a folder, in each part of an index."""
+"""Addresses of a host that are looked through for those in a folder: a second's work at most."""
 _TOO_PLAIN = "the picture is too plain to be told apart; only the same file would have been found"
 _ASK = Callable[[OpenIndex], Answer]
 

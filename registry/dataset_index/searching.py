@@ -125,8 +125,8 @@ class OpenIndex:
     def find(self, text: str, *, limit: int = 20, most: int | None = None) -> Answer:
         """Return the answer for an address, a folder of addresses, a host or a registered domain.
 
-        For a folder every address of its host is looked at; ``most`` of them in a part, where it is given,
-        and of more the answer says so.
+        For a folder every address of its host is looked at; ``most`` of them where it is given, and of more
+        the answer says so.
         """
         try:
             query = read_query(text)
@@ -135,10 +135,11 @@ class OpenIndex:
         if not self.listing.counts.addresses:
             return Answer(text, Status.NOT_CHECKED, "the index has no addresses; ask with the pictures")
         named: list[Found] = []
-        count, cut = 0, False
+        count, seen, cut = 0, 0, False
         for part in self._parts:
-            places, passed_over = _places(part, query, most)
-            cut |= passed_over
+            looked_at, places = _places(part, query, None if most is None else most - seen)
+            cut |= looked_at < len(part.places(query.key))
+            seen += looked_at
             count += len(places)
             for sample, url in part.addresses(places[: limit - len(named)]):
                 named.append(Found(part.name(sample), part.first + sample, (url,), Match(query.kind)))
@@ -214,15 +215,15 @@ class OpenIndex:
         return f"not found among {among:,} {what}{missing}"
 
 
-def _places(part: OpenPart, query: Query, most: int | None) -> tuple[Sequence[int], bool]:
-    """Return the places of the addresses that are meant, and whether some were not looked at."""
+def _places(part: OpenPart, query: Query, most: int | None) -> tuple[int, Sequence[int]]:
+    """Return how many addresses were looked at, ``most`` of those of a folder's host, and which are meant."""
     places = part.places(query.key)
     if not query.below:
-        return places, False
-    seen = places[:most]
-    texts = canonical_urls([url for _, url in part.addresses(seen)]).texts
-    found = [at for at, one in zip(seen, texts, strict=True) if one and one.startswith(query.below)]
-    return found, len(seen) < len(places)
+        return len(places), places
+    places = places[:most]
+    texts = canonical_urls([url for _, url in part.addresses(places)]).texts
+    found = [at for at, one in zip(places, texts, strict=True) if one and one.startswith(query.below)]
+    return len(places), found
 
 
 def _rows_of(near: Near) -> list[tuple[int, int, int, int]]:

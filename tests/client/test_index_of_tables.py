@@ -209,9 +209,11 @@ def test_parts_of_rows_are_the_rows(urls, files, faults, cuts):
     [(None, 3, True, "ok"), (9, 3, True, "ok"), (2, 2, False, "ok"), (0, 0, False, "error")],
     ids=["all", "enough", "some", "none"],
 )
+@pytest.mark.parametrize("size", [1, 100], ids=["many parts", "one part"])
 def test_of_a_folder_on_a_host_with_too_many_the_answer_says_that_not_all_were_looked_at(
-    most, count, complete, status, tmp_path
+    size, most, count, complete, status, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(building, "A_PART_OF_ROWS", size)
     lines = [f"https://ada.example/a/{n}.jpg\n" for n in range(3)] + ["https://ada.example/b/4.jpg\n"]
     (tmp_path / "urls.csv").write_text("url\n" + "".join(lines))
     answer = index_of(tmp_path / "urls.csv").find("https://ada.example/a/", most=most)

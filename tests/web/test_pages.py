@@ -132,6 +132,13 @@ class TestErrors:
         assert "secret" not in page.text
         assert client.get("/index.json").get_json(force=True)["type"] == "urn:caveat:problem:storage"
 
+    def test_a_mirror_that_lags_shows_its_error_with_its_style(self, make_app: Any) -> None:
+        client = make_app(mirror="https://upstream.example").test_client()
+        for path in ("/", "/check?q=ada.example"):
+            page = client.get(path, headers=BROWSER)
+            assert (page.status_code, page.mimetype) == (503, "text/html")
+        assert client.get(f"/static/{asset_name('style.css')}").status_code == 200
+
     def test_a_wrong_key_is_never_anonymous(self, client: FlaskClient) -> None:
         headers = {"Authorization": "API nonsense", **MACHINE}
         assert client.get("/check?q=ada.example", headers=headers).status_code == 401
