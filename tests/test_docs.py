@@ -4,8 +4,8 @@ A block after ``<!-- tested -->`` is run. All blocks of a page are run in order,
 temporary folder, against a real registry. ``$ `` begins a command; what follows it must occur in its output,
 in order, with ``…`` for anything. A command exits with 0, or as ``# exits with N`` at its end says. A block
 after ``<!-- tested: server -->`` is started in the background. Three things are put in place of others: a
-free port for 8080, ``caveat demo`` for ``make demo``, and in ``withdraw ID``, ``erase ID`` and ``export ID``
-the identifier printed last.
+free port for 8080, ``caveat demo`` for ``make demo``, and in ``withdraw ID``, ``erase ID``, ``export ID``
+and ``grant create ID`` the identifier printed last.
 """
 
 import csv
@@ -416,7 +416,7 @@ def _steps(text: str) -> list[Step]:
             command, _, shown = part.partition("\n")
             code = re.search(r"# exits with (\d+)$", command)
             command = command.replace("make demo", "caveat demo")
-            command = re.sub(r"\b(withdraw|erase|export) ID\b", r'\1 "$ID"', command)
+            command = re.sub(r"\b(withdraw|erase|export|grant create) ID\b", r'\1 "$ID"', command)
             steps.append(Step(command, shown, int(code[1]) if code else 0, bool(server)))
     return steps
 

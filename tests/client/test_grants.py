@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -210,6 +211,32 @@ def test_looked_at_again_without_the_grant_it_is_reserved_though_nothing_happene
     world.client("ada").revoke_grant(told["id"])
     again = recheck(world.folder / "out", [world.client()], grants=held)
     assert [one.sample.key for one in again.reserved] == ["ada.png"]
+
+
+def test_rows_of_a_table_stay_too(world):
+    rules = {"preferences": RESERVED, "rules": [{"kind": "exact", "value": "https://ada.test/1.jpg"}]}
+    told = world.client("ada").register(rules | {"works": [{"url": "https://ada.test/2.jpg"}]})
+    world.records["ada"] = told["id"]
+    table = world.folder / "urls.csv"
+    table.write_text("url\n" + "".join(f"https://ada.test/{number}.jpg\n" for number in range(4)))
+    # The first is reserved by a rule, the second as a work: only the whole reservation has both.
+    one, whole = world.granted(works=[f"{told['seq']}.0"]), world.granted()
+    held = {"none": HeldGrants(), "one": world.hold(world.file(one)), "whole": world.hold(world.file(whole))}
+    kept = {}
+    for name, grants in held.items():
+        target, options = world.folder / f"{name}.csv", Options(workers=1)
+        found = filter_dataset(table, target, [world.client()], rules=Rules(grants=grants), options=options)
+        kept[name] = [int(url[-5]) for url in target.read_text().split()[1:]]
+        assert found.counts["granted"] == len(kept[name]) - 2
+    assert kept == {"none": [0, 3], "one": [0, 2, 3], "whole": [0, 1, 2, 3]}
+
+
+def test_what_a_run_holds_goes_to_other_processes():
+    held = HeldGrants.of([HeldGrant(GRANT, ("https://a.example",))] * 2)
+    again = pickle.loads(pickle.dumps(Rules(grants=held)))  # noqa: S301 - our own bytes
+    assert again == Rules(grants=held)
+    assert (again.grants.ids, again.grants.ids_at("https://a.example")) == ({GRANT.id}, [GRANT.id])
+    assert again.grants.ids_at("https://b.example") == []
 
 
 # -- files that are refused before a run --

@@ -23,6 +23,7 @@ from registry.errors import (
     StaleIndexError,
 )
 from registry.fsck import check_rows, fsck
+from registry.granting import GrantDraft, Granter
 from registry.import_claim import Claim, digest_of, statement_of
 from registry.imports import Importer, PartBody
 from registry.leaf import format_leaf, parse_leaf
@@ -35,11 +36,13 @@ from registry.note import Signer, sign_note
 from registry.preference import Preference, State, Use
 from registry.publisher import Publisher
 from registry.registrar import Caller, Change, Draft, Registrar, WorkDraft
+from registry.said import Held
 from registry.store import Store, events, payloads, principals
 from registry.store import engine as engines
 from registry.store.sql import table_of
 from registry.tables import (
     Event,
+    GrantRow,
     ImportBatch,
     ImportPart,
     ReservationVersion,
@@ -155,7 +158,7 @@ def rows_of(store: Store) -> dict[str, Any]:
     with store.read() as connection:
         return {
             table.name: sorted(map(repr, connection.execute(select(table))))
-            for table in map(table_of, (Event, ReservationVersion, Work, UrlRuleRow))
+            for table in map(table_of, (Event, ReservationVersion, Work, UrlRuleRow, GrantRow))
         }
 
 
@@ -183,6 +186,52 @@ def test_it_follows_step_by_step(store, copy, upstream, mirror, publish, registr
         publish()
         assert mirror.follow() == store.head()
         assert rows_of(copy) == rows_of(store)
+
+
+def test_it_has_the_grants_and_knows_which_were_taken_back(store, copy, mirror, publish, registrar, caller):
+    record, granter = registrar.register(caller, draft("a")).id, Granter(registrar)
+    wanted = GrantDraft(record, [Use.TRAIN], "Acme", 4_000_000_000)
+    ids = [granter.grant(caller, wanted).id for _ in range(3)]
+
+    def marks() -> list[list[str]]:
+        asked = [Question(url=canonicalize_url("https://ada.test/a"))]
+        held = [Held((id_,), Use.TRAIN, 2_000_000_000) for id_ in ids]
+        return [[said.grant for said in Lookup(copy).ask(asked, held=one).statements[0]] for one in held]
+
+    publish()
+    mirror.follow()
+    assert marks() == [[id_] for id_ in ids]
+    granter.revoke(caller, ids[1])
+    publish()
+    mirror.follow()
+    assert rows_of(copy) == rows_of(store)
+    assert marks() == [[ids[0]], [""], [ids[2]]]
+    registrar.erase(caller, record, keep=True)
+    publish()
+    mirror.follow()
+    assert rows_of(copy) == rows_of(store)
+    assert marks() == [[""]] * 3
+    assert list(check_rows(copy)) == []
+
+
+def test_a_grant_that_the_upstream_did_not_sign_is_not_taken_over(
+    copy, upstream, mirror, publish, registrar, caller
+):
+    record = registrar.register(caller, draft("a")).id
+    publish()
+    mirror.follow()
+    Granter(registrar).grant(caller, GrantDraft(record, [Use.TRAIN], "Acme", 4_000_000_000))
+    publish()
+
+    def widen(page: dict[str, Any]) -> None:
+        for event in page["events"]:
+            if event["op"] == "grant":
+                event["payload"]["grant"]["uses"] = ["search", "train"]
+
+    upstream.change = widen
+    with pytest.raises(LogError, match="does not say what its leaf commits to"):
+        mirror.follow()
+    assert copy.head() == 1
 
 
 def test_what_is_not_signed_yet_is_not_seen(copy, upstream, mirror, publish, registrar, caller):
