@@ -18,6 +18,7 @@ import numpy as np
 import requests
 from numpy.typing import NDArray
 
+from registry.client.ticket_book import TicketBook
 from registry.client.transport import Request, Transport
 from registry.decision import decide
 from registry.errors import RegistryAnswerError
@@ -36,6 +37,7 @@ MARKS = 200_000
 
 _SEQ = re.compile(r"[0-9]{1,16}", re.ASCII)
 _MARKS = "/api/v1/marks"
+_RECEIPTS = "/api/v1/receipts"
 _GRANTS = "/api/v1/grants"
 _KEYS = {"Content-Type": "application/octet-stream"}
 
@@ -166,6 +168,19 @@ class RegistryClient:
         self.max_items, self.max_marks = limits.values()
         return parameters
 
+    def keep_tickets(self) -> TicketBook:
+        """Keep the tickets of every look-up from now on; return the book that they are in."""
+        self._transport.book = TicketBook(self._merged)
+        return self._transport.book
+
+    def ask_nothing(self) -> None:
+        """Send a look-up of nothing, which takes the number of a request that failed."""
+        self._call("POST", "/api/v1/lookup", {"items": []})
+
+    def tell_receipts(self, body: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+        """Send one request to ``/api/v1/receipts`` and return the answer."""
+        return self._call("POST", f"{_RECEIPTS}{path}", body)
+
     def register(self, reservation: Mapping[str, Any]) -> dict[str, Any]:
         """Lodge a reservation (the JSON of ``POST /api/v1/reservations``); return the acknowledgement."""
         return self._write("POST", "/api/v1/reservations", reservation)
@@ -254,6 +269,12 @@ class RegistryClient:
         if not isinstance(answer.get("id"), str) or not isinstance(answer.get("seq"), int):
             raise self._transport.wrong("an acknowledgement without id and seq")
         return answer
+
+    def _merged(self, tickets: Sequence[str]) -> str:
+        ticket = self.tell_receipts({"tickets": list(tickets)}, "/tickets").get("ticket")
+        if not isinstance(ticket, str):
+            raise self._transport.wrong("no ticket for many")
+        return ticket
 
     def _call(
         self,

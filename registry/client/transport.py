@@ -8,7 +8,7 @@ No redirect is followed.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 import registry
+from registry.client.ticket_book import TicketBook
 from registry.errors import (
     InputError,
     RegistryAnswerError,
@@ -24,6 +25,7 @@ from registry.errors import (
     RegistryUnreachableError,
 )
 from registry.jsontext import strict_json
+from registry.tickets import RUN_HEADER, TICKET_HEADER
 
 __all__ = ["MAX_ANSWER_BYTES", "Request", "Transport", "wrong_answer"]
 
@@ -32,6 +34,8 @@ MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
 _LONGEST_WAIT = 120
 """Longest Retry-After that is waited out, in seconds."""
+_TICKETED = ("/api/v1/lookup", "/api/v1/marks", "/api/v1/range/")
+"""Where the answers are that a registry gives tickets with."""
 _RETRIED = (429, 502, 503, 504)
 
 
@@ -64,6 +68,7 @@ class Transport:
         self.settings = (key, timeout, retries)
         self._timeout = (min(timeout, 10.0), timeout)
         self._session = _session(key, retries)
+        self.book: TicketBook | None = None
 
     def close(self) -> None:
         """Close the connections."""
@@ -80,7 +85,26 @@ class Transport:
         return answer
 
     def exchange(self, request: Request) -> tuple[bytes, Mapping[str, str]]:
-        """Send ``request`` and return the body and the headers of the answer."""
+        """Send ``request`` and return the body and the headers of the answer.
+
+        While ``book`` is there, its number goes with each look-up, and it keeps the ticket.
+        """
+        book = self.book
+        if book is None or not request.path.startswith(_TICKETED):
+            return self._exchange(request)[:2]
+        number = book.take()
+        headers = {**(request.headers or {}), RUN_HEADER: book.header(number)}
+        try:
+            data, answered, sent = self._exchange(replace(request, headers=headers))
+        except BaseException:
+            book.give_back(number)
+            raise
+        asked = f"{request.method} {request.path}\n".encode() + sent
+        book.keep(number, answered.get(TICKET_HEADER), asked, data)
+        return data, answered
+
+    def _exchange(self, request: Request) -> tuple[bytes, Mapping[str, str], bytes]:
+        """Return the body and the headers of the answer, and the body that was sent."""
         body, is_bytes = request.body, isinstance(request.body, bytes)
         try:
             with self._session.request(
@@ -99,7 +123,8 @@ class Transport:
         if data is None:
             raise self.wrong(f"more than {request.largest:,} bytes")
         self._require_success(response, data, request)
-        return data, response.headers
+        sent = response.request.body or b""
+        return data, response.headers, sent.encode() if isinstance(sent, str) else sent
 
     @contextmanager
     def reading(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
