@@ -5,7 +5,7 @@ sent, hashed and forgotten. ``/check.json`` is the same for machines, as is ``/c
 JSON.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import Response, request
@@ -23,7 +23,7 @@ from api.web.answering import (
     of_picture,
 )
 from api.web.pages import is_page, shown
-from api.web.pictures import Sent, hashed_for_datasets, hashed_for_registry, read_picture
+from api.web.pictures import hashed, read_picture
 from api.web.room import room
 from registry.dataset_index import read_query
 from registry.errors import CaveatError, InputError, PayloadTooLargeError
@@ -89,24 +89,20 @@ def by_picture() -> Response:
     try:
         sent = read_picture(state().settings.max_picture_bytes)
         fields = sent.fields
-        fingerprint = hashed_for_registry(sent.data)
-        question = Question(sha256=fingerprint.sha256, fingerprint=fingerprint)
-        asked = Asked(sent.name, "picture", question, _use(fields.get("use", "")), detail)
-        found = _copies(sent, detail=detail)
+        use = _use(fields.get("use", ""))
+        fingerprint, registered = hashed(sent.data, for_datasets=bool(room().indexes))
     except (InputError, PayloadTooLargeError) as error:
         return _again(error, {"use": fields.get("use", ""), "wrong": "picture"})
-    return _answered(asked, found, {})
+    question = Question(sha256=fingerprint.sha256, fingerprint=fingerprint)
+    asked = Asked(sent.name, "picture", question, use, detail)
+    if registered is None:
+        return _answered(asked, [], {})
+    return _answered(
+        asked, asked_of_datasets(room().indexes, of_picture(sent.name, registered), detail=detail), {}
+    )
 
 
-def _copies(sent: Sent, *, detail: bool) -> list[DatasetAsked]:
-    indexes = room().indexes
-    if not indexes:
-        return []
-    fingerprint = hashed_for_datasets(sent.data)
-    return list(asked_of_datasets(indexes, of_picture(sent.name, fingerprint), detail=detail))
-
-
-def _answered(asked: Asked, found: Any, fields: Mapping[str, str]) -> Response:
+def _answered(asked: Asked, found: Iterable[DatasetAsked], fields: Mapping[str, str]) -> Response:
     datasets = list(found)
     wire = {"asked": asked.to_wire(), **asked_of_registry(asked), "datasets": [one.wire for one in datasets]}
     failed = next((one.error for one in datasets if one.error is not None), None)

@@ -1,13 +1,16 @@
 """A picture that was sent to be hashed: read into memory, hashed, and forgotten.
 
 It is never written to a disk. A process hashes one at a time, since a large picture takes a gigabyte while it
-is hashed; who comes meanwhile waits, and is told to come back when that takes too long.
+is hashed. One more may wait; whoever comes then, or waits too long, is told to come back, so that look-ups
+always find a thread that is free.
 """
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge, ServiceUnavailable
@@ -17,14 +20,15 @@ from registry.errors import InputError, PayloadTooLargeError, UnsupportedMediaTy
 from registry.fingerprint import Fingerprint, query_fingerprint, registered_fingerprint
 from registry.picture import decode_picture
 
-__all__ = ["Sent", "hashed_for_datasets", "hashed_for_registry", "read_picture"]
+__all__ = ["Hashed", "Sent", "hashed", "read_picture"]
 
 _KIND = "multipart/form-data"
 _FORM_BYTES = 512 * 1024
 """What a form may take beside the picture, and what of it is read at once."""
 _WAIT_SECONDS = 20
 _LONGEST_NAME = 200
-_one_at_a_time = threading.BoundedSemaphore(1)
+_BUSY = "too many pictures are being hashed just now; send it again in a minute"
+_at_the_door, _one_at_a_time = threading.BoundedSemaphore(2), threading.BoundedSemaphore(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,13 @@ class Sent:
     data: bytes
     name: str
     fields: dict[str, str]
+
+
+class Hashed(NamedTuple):
+    """What a registry is asked with, and what copies are looked for with in datasets."""
+
+    asked: Fingerprint
+    registered: Fingerprint | None
 
 
 def read_picture(most: int) -> Sent:
@@ -66,25 +77,29 @@ def read_picture(most: int) -> Sent:
     return Sent(data, (file.filename or "the picture")[:_LONGEST_NAME], form.to_dict())
 
 
-def hashed_for_registry(data: bytes) -> Fingerprint:
-    """Return what a registry is asked with. Raises :class:`PictureError`, and ServiceUnavailable."""
-    with _Turn():
-        return query_fingerprint(decode_picture(data, reduced=True), data)
+def hashed(data: bytes, *, for_datasets: bool) -> Hashed:
+    """Hash a picture, for datasets as well where they are asked.
+
+    Raises :class:`PictureError`, and ServiceUnavailable when too many are being hashed.
+    """
+    with _turn():
+        asked = query_fingerprint(decode_picture(data, reduced=True), data)
+        return Hashed(asked, registered_fingerprint(decode_picture(data), data) if for_datasets else None)
 
 
-def hashed_for_datasets(data: bytes) -> Fingerprint:
-    """Return what copies of the picture are looked for with. Raises as :func:`hashed_for_registry`."""
-    with _Turn():
-        return registered_fingerprint(decode_picture(data), data)
-
-
-class _Turn:
-    def __enter__(self) -> None:
+@contextmanager
+def _turn() -> Iterator[None]:
+    if not _at_the_door.acquire(blocking=False):
+        raise ServiceUnavailable(_BUSY)
+    try:
         if not _one_at_a_time.acquire(timeout=_WAIT_SECONDS):
-            raise ServiceUnavailable("too many pictures are being hashed just now; send it again in a minute")
-
-    def __exit__(self, *_: object) -> None:
-        _one_at_a_time.release()
+            raise ServiceUnavailable(_BUSY)
+        try:
+            yield
+        finally:
+            _one_at_a_time.release()
+    finally:
+        _at_the_door.release()
 
 
 def _in_memory(*_: Any, **__: Any) -> BytesIO:

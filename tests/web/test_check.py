@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,11 +204,28 @@ def test_who_waits_too_long_is_told_to_come_back(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pictures, "_WAIT_SECONDS", 0.01)
-    with pictures._Turn():
+    with pictures._turn():
         busy = send(client, SUNFLOWER.read_bytes())
     assert (busy.status_code, busy.get_json()["type"]) == (503, "urn:caveat:problem:busy")
     assert int(busy.headers["Retry-After"]) >= 1
     assert send(client, SUNFLOWER.read_bytes()).status_code == 200
+
+
+def test_no_more_than_one_waits_so_that_threads_stay_free_for_look_ups(client: FlaskClient) -> None:
+    with pictures._turn():
+        assert pictures._at_the_door.acquire(blocking=False)
+        try:
+            began = time.monotonic()
+            assert send(client, SUNFLOWER.read_bytes()).status_code == 503
+            assert time.monotonic() - began < pictures._WAIT_SECONDS / 2
+        finally:
+            pictures._at_the_door.release()
+    assert send(client, SUNFLOWER.read_bytes()).status_code == 200
+
+
+def test_a_picture_that_cannot_be_hashed_leaves_its_place(client: FlaskClient) -> None:
+    for _ in range(3):
+        assert send(client, b"no picture").status_code == 422
 
 
 BAD_TEXTS = {
