@@ -29,7 +29,8 @@ def by_the_csv_module(text: str) -> list[tuple[list[str], str]] | None:
             taken.clear()
     except csv.Error:
         return None
-    return found
+    # It takes a NUL for a letter, which no other reader does.
+    return None if "\0" in text else found
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join), st.integers(1, 4))

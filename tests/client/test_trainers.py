@@ -294,7 +294,7 @@ PLANTED = {
 
 @pytest.mark.parametrize("trainer", PLANTED)
 def test_all_that_is_made_from_a_removed_work_goes_and_the_rest_still_trains(
-    filter_planted, kit, copies, trainer
+    filter_planted, kit, copies, live, trainer
 ):
     planted = PLANTED[trainer](kit, copies)
     target, summary = filter_planted(planted.files)
@@ -308,6 +308,7 @@ def test_all_that_is_made_from_a_removed_work_goes_and_the_rest_still_trains(
         assert rows_of(output[path]) == rows
         assert pq.read_schema(io.BytesIO(output[path])).metadata == {b"huggingface": b"{}"}
     rescan(target, planted.goes.values())
+    assert live.reserved_in(target) == set()
     assert [verdict.reason for verdict in summary.notable if verdict.action is Action.ERROR] == []
     notable = {verdict.sample.key for verdict in summary.notable}
     hidden = {path for path in planted.goes if PurePosixPath(path).name.startswith(".")}

@@ -26,6 +26,7 @@ KEY = "the key"
 """The column of what an entry is filed under."""
 
 _MAX_FIELD = 1 << 20
+_MEND = "Mend it, or take the line out."
 _LINES = 1 << 16
 _MARK = "\ufeff"
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -129,10 +130,14 @@ def _quoted_rows(
         except StopIteration:
             return
         except csv.Error as error:
-            raise DatasetError(f"{where}, line {done + reader.line_num}: {error}") from error
+            raise DatasetError(f"{where}, line {done + reader.line_num}: {error}", hint=_MEND) from error
         end = at
+        raw = "".join(batch[begin:end])
+        if "\0" in raw:
+            # The reader takes it for a letter, others for the end of the text.
+            raise DatasetError(f"{where}, line {done + reader.line_num}: has a NUL in it", hint=_MEND)
         if values:
-            yield values, "".join(batch[begin:end])
+            yield values, raw
 
 
 def _csv_entries(text: str, where: str, delimiter: str) -> Entries:
