@@ -12,13 +12,14 @@ ORACLE := $(VENV)/.oracle
 PEERS  := $(VENV)/.peers
 FUSE   := $(VENV)/.faults
 READER := $(VENV)/.signals
+TOLD   := $(VENV)/.documents
 EXIFTOOL := $(VENV)/.exiftool
 BROWSER := $(VENV)/.browser
 WARM   := $(VENV)/.warm
 ENGINES := $(VENV)/recipes
 GO     := /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-.PHONY: help setup demo serve test test-postgres test-install test-oracle test-log test-signals test-browser test-recipes check faults bench bench-filter bench-full bench-recall bench-log docs lock clean
+.PHONY: help setup demo serve test test-postgres test-install test-oracle test-log test-signals test-documents test-browser test-recipes check faults bench bench-filter bench-full bench-recall bench-log docs lock clean
 
 help: ## list the chores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -54,6 +55,11 @@ $(READER): $(STAMP) constraints-signals.txt
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --dest $(VENV)/signals \
 	  --require-hashes --no-deps --no-binary protego --no-build-isolation -r constraints-signals.txt
 	$(PIP) --no-deps --no-index --find-links $(VENV)/signals jwm-robotstxt
+	@touch $@
+
+# Those who wrote the formats of documents, with what they read them with.
+$(TOLD): $(STAMP) constraints-documents.txt
+	$(PIP) --require-hashes --no-build-isolation -r constraints-documents.txt
 	@touch $@
 
 # ExifTool of this year: Debian's cannot write the Data Mining property.
@@ -127,6 +133,9 @@ test-log: $(STAMP) $(GO) ## the transparency log read by the code of Go's checks
 test-signals: $(READER) $(EXIFTOOL) ## the readers of signals beside others' code
 	$(BIN)/python -m pytest -q tests/third_party/signals
 
+test-documents: $(TOLD) ## Croissant and SPDX read by mlcroissant and by SPDX's own model
+	$(BIN)/python -m pytest -q tests/third_party/documents
+
 test-browser: $(BROWSER) $(WARM) ## the pages in Chromium: light, dark, on a phone, by keyboard, without scripts; axe
 	$(BIN)/python -m pytest -q tests/web/browser
 
@@ -173,6 +182,8 @@ lock: ## refresh constraints.txt (needs uv)
 	  --no-header --no-deps --exclude-newer 2026-11-07 --group oracle -o constraints-oracle.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --upgrade --exclude-newer 2026-11-07 --constraint constraints.txt --group bench -o constraints-bench.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --upgrade --exclude-newer 2026-11-07 --constraint constraints.txt --group documents -o constraints-documents.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --upgrade --exclude-newer 2026-11-07 --constraint constraints.txt --group browser -o constraints-browser.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

@@ -26,7 +26,7 @@ from registry.dsse import keyid_of
 __all__ = ["spdx"]
 
 _CONTEXT = "https://spdx.org/rdf/3.0.1/spdx-context.jsonld"
-_NO_LICENCE = "https://spdx.org/rdf/3.0.1/terms/ExpandedLicensing/NoAssertionLicense"
+_NO_LICENCE = "expandedlicensing_NoAssertionLicense"
 _MADE = "_:creation"
 _PROFILES = ("core", "software", "simpleLicensing")
 _LISTED = frozenset({
