@@ -14,7 +14,9 @@ from registry.cli.common import console, counted, emit_json
 from registry.client import FilterSummary, Verdict
 from registry.client.formats import brace_range
 from registry.client.markdown import markdown
+from registry.client.receipts import RECEIPT
 from registry.client.sarif import sarif_log
+from registry.client.stores import Address
 from registry.preference import Action
 
 __all__ = ["OUTPUTS", "declined", "print_summary", "tell"]
@@ -75,6 +77,16 @@ def print_summary(summary: FilterSummary, *, dry_run: bool = False) -> None:
     _print_places(out, summary, dry_run=dry_run)
     if summary.account is not None:
         out.print(f"report  {escape(str(summary.account / 'report.html'))}", soft_wrap=True)
+        _print_receipt(out, summary)
+
+
+def _print_receipt(out: Console, summary: FilterSummary) -> None:
+    """Say where the receipt is, or that an output has none."""
+    account = summary.account
+    if isinstance(account, Path) and (account / RECEIPT).exists():
+        out.print(f"receipt {escape(str(account / RECEIPT))}", soft_wrap=True)
+    elif summary.target is not None and Address in map(type, (summary.source, summary.target)):
+        out.print("receipt none: there is none yet of runs from or to an object store")
 
 
 def _print_places(out: Console, summary: FilterSummary, *, dry_run: bool) -> None:

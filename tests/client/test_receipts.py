@@ -373,7 +373,9 @@ def test_from_the_filter_to_a_platform_that_has_the_public_key_alone(
         {**{f"10_cosy/{n}.png": kit.free(n) for n in range(3)}, "10_cosy/hers.jpg": copies["jpeg"]},
     )
     at = ("--registry", live.url, "--key", live.keys["maker"])
-    assert caveat("filter", "set", "clean", *at).returncode == 0
+    run = caveat("filter", "set", "clean", *at)
+    assert run.returncode == 0
+    assert re.search(r"^receipt clean\.caveat/receipt\.dsse\.json$", run.stdout, re.MULTILINE), run.stdout
     key = caveat("receipt", "key").stdout.strip()
     counts = {"10_cosy": {"n_repeats": 10, "img_count": 3}}
     metadata = {"ss_num_train_images": "30", "ss_dataset_dirs": json.dumps(counts)}
