@@ -1,14 +1,16 @@
 """A grant is read as strictly as it is written, and only the key of the registry that it names signs it."""
 
+import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.dsse import Envelope, Signature, sign
+from registry.dsse import Envelope, Signature, pae, sign
 from registry.errors import InputError, ProofError
 from registry.grant import (
     GRANT_TYPE,
@@ -20,7 +22,7 @@ from registry.grant import (
     parse_grant,
     sign_grant,
 )
-from registry.note import Signer
+from registry.note import Signer, Verifier
 from registry.preference import Use
 
 LOG = Signer("log.example", bytes(range(32)))
@@ -230,3 +232,18 @@ def test_what_it_covers(use, now, covered):
 )
 def test_which_works_it_covers(works, work, covered):
     assert replace(GRANT, works=works).covers_work(work) is covered
+
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "grants.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("case", VECTORS["cases"], ids=[case["name"] for case in VECTORS["cases"]])
+def test_the_vectors(case):
+    """What other programs must write and read alike; Ed25519 signs the same bytes the same way."""
+    signer = Signer("log.example", bytes.fromhex(VECTORS["seed"]))
+    grant = Grant.from_wire(case["grant"])
+    assert (VECTORS["key"], VECTORS["type"]) == (signer.verifier.text, GRANT_TYPE)
+    assert format_grant(grant).decode() == case["payload"]
+    assert hashlib.sha256(pae(GRANT_TYPE, format_grant(grant))).hexdigest() == case["signed_sha256"]
+    assert sign_grant(grant, signer).to_json().decode() == case["file"]
+    assert open_grant(Envelope.from_json(case["file"].encode()), [Verifier.parse(VECTORS["key"])]) == grant
