@@ -1,6 +1,8 @@
 import ast
 import importlib
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,21 @@ def test_a_core_module_lists_nothing_that_is_defined_elsewhere(name):
     module = importlib.import_module(f"registry.{name}")
     for key in module.__all__:
         assert getattr(getattr(module, key), "__module__", module.__name__) in (module.__name__, "builtins")
+
+
+def test_what_the_client_is_asked_for_is_loaded_and_nothing_else():
+    code = """
+import sys
+import registry.client.pictures
+assert not {"requests", "pyarrow", "registry.client.filtering"} & set(sys.modules)
+from registry.client import RegistryClient, filter_dataset
+assert sys.modules["registry.client.filtering"].filter_dataset is filter_dataset
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_name_that_the_client_does_not_have_is_an_attribute_error():
+    client = importlib.import_module("registry.client")
+    assert set(client.__all__) <= set(dir(client))
+    with pytest.raises(AttributeError, match="no attribute 'filter_everything'"):
+        client.filter_everything  # noqa: B018 - asked for to be refused
