@@ -11,7 +11,7 @@
     │   │   └── FormatError         no format fits, or more than one does
     │   ├── ModelError              a model file that cannot be read or written
     │   ├── ProofError              a proof, a checkpoint or a signature that does not hold
-    │   ├── GrantError              a grant that does not hold: expired, taken back, of another use or registry
+    │   ├── GrantError              a grant that does not hold here and now
     │   ├── SnapshotError           a snapshot that is damaged, incomplete or of another kind
     │   │   └── StaleSnapshotError  older than it may be
     │   └── SettingsError           a setting that is missing or contradicts another
