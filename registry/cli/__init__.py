@@ -36,9 +36,9 @@ def cli() -> None:
     An operator runs one:     caveat serve
 
     \b
-    Exit codes: 0 done, or clean · 1 works found (check, find, recheck) · 2 done, but some items
-    could not be checked or read · 3 the call, the input or the registry was at fault ·
-    4 nothing written, because nothing was left or you said no.
+    Exit codes: 0 done, or clean · 1 works found (check, find, recheck), or not ok (receipt) ·
+    2 done, but some items could not be checked or read · 3 the call, the input or the registry
+    was at fault · 4 nothing written, because nothing was left or you said no.
     """
 
 
