@@ -17,9 +17,10 @@ EXIFTOOL := $(VENV)/.exiftool
 BROWSER := $(VENV)/.browser
 WARM   := $(VENV)/.warm
 ENGINES := $(VENV)/recipes
+STORES := $(VENV)/stores
 GO     := /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-.PHONY: help setup demo serve test test-postgres test-install test-oracle test-log test-signals test-documents test-browser test-recipes check faults bench bench-filter bench-full bench-recall bench-log docs lock clean
+.PHONY: help setup demo serve test test-postgres test-install test-oracle test-log test-signals test-documents test-browser test-recipes test-s3 check faults bench bench-filter bench-full bench-recall bench-log docs lock clean
 
 help: ## list the chores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -104,6 +105,13 @@ $(ENGINES)/.installed: $(STAMP) constraints-recipes.txt
 	$(ENGINES)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+# An object store and what reads it, in an environment of its own: they want another python-dateutil than ours.
+$(STORES)/.installed: $(STAMP) constraints-stores.txt
+	$(PYTHON) -m venv $(STORES)
+	$(STORES)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-stores.txt
+	$(STORES)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
 # The file system that loses power.
 $(FUSE): $(STAMP) constraints-faults.txt
 	$(PIP) --require-hashes --no-deps -r constraints-faults.txt
@@ -141,6 +149,9 @@ test-browser: $(BROWSER) $(WARM) ## the pages in Chromium: light, dark, on a pho
 
 test-recipes: $(ENGINES)/.installed ## the recipes for Spark, Ray, Daft and DuckDB, and --engine ray: 700 MB to install, four minutes
 	$(ENGINES)/bin/python -m pytest -q tests/recipes
+
+test-s3: $(STORES)/.installed ## datasets at an object store: S3 as moto serves it, kills and failing calls among them
+	$(STORES)/bin/python -m pytest -q tests/client/s3
 
 check: $(STAMP) ## lint, types, layers, sizes
 	$(BIN)/ruff check .
@@ -192,6 +203,8 @@ lock: ## refresh constraints.txt (needs uv)
 	  --no-header --no-deps --exclude-newer 2026-11-07 --group signals -o constraints-signals.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --upgrade --exclude-newer 2026-11-07 --extra server --extra fast --extra hf --extra ray --group recipes pyproject.toml -o constraints-recipes.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --upgrade --exclude-newer 2026-11-07 --extra server --extra fast --extra s3 --extra ray --group stores pyproject.toml -o constraints-stores.txt
 
 clean: ## remove what the chores made
 	rm -rf $(VENV) build dist docs/_build caveat-demo .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

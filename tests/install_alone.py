@@ -19,6 +19,7 @@ TRIALS = {
     "lance": "import registry.client.formats.lance_files as f; f.lance_module()",
     "hf": "from registry.client.huggingface import _datasets; _datasets()",
     "index": "from registry.dataset_index.part import outside; outside()",
+    "s3": "from registry.client.stores import Address, _opened; _opened(Address('s3://bucket/data'))",
     "c2pa": "from registry.signals import c2pa; c2pa.c2pa_module().sdk_version()",
 }
 
