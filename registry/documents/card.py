@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from registry.documents.declared import Declared
-from registry.documents.escaping import WHO_VOUCHES, markdown_text, yaml_front_matter
-from registry.documents.facts import NOT_STATED, Fact, Told, digest_text, plain, sections_of
+from registry.documents.escaping import WHO_VOUCHES, markdown_item, markdown_text, yaml_front_matter
+from registry.documents.facts import Told, digest_text, plain, sections_of
 from registry.receipt import Receipt
 from registry.strictly import wire_of
 
@@ -26,7 +26,7 @@ def card(told: Told) -> str:
     """Return the block."""
     parts = [yaml_front_matter(_front_matter(told)), "## Training data and consent", "", *_intro(told)]
     for section in sections_of(told):
-        parts += ["", f"### {section.title}", "", *map(_item, section.facts)]
+        parts += ["", f"### {section.title}", "", *map(markdown_item, section.facts)]
     return "\n".join(parts) + "\n"
 
 
@@ -34,11 +34,6 @@ def _intro(told: Told) -> Iterator[str]:
     yield WHO_VOUCHES
     yield ""
     yield f"> {markdown_text(told.receipt.about)}"
-
-
-def _item(fact: Fact) -> str:
-    text = f"*{fact.text}*" if fact.text == NOT_STATED else markdown_text(fact.text)
-    return f"- **{markdown_text(fact.name)}:** {text} · *{fact.source}*"
 
 
 def _front_matter(told: Told) -> dict[str, object]:
@@ -99,7 +94,7 @@ def _measured(receipt: Receipt) -> dict[str, object]:
             for one in receipt.registries
         ],
     }
-    names = ("samples", "kept", "removed", "review", "errors", "unknown", "below_evidence")
+    names = ("samples", "kept", "removed", "review", "errors", "unknown", "granted", "below_evidence")
     told |= {name: getattr(counts, name) for name in names}
     return told | {
         "removed_by": {plain(name): count for name, count in sorted(counts.removed_by.items())},

@@ -10,8 +10,9 @@ import re
 import yaml
 
 from registry.documents.declared import is_address
+from registry.documents.facts import NOT_STATED, Fact
 
-__all__ = ["WHO_VOUCHES", "html_text", "markdown_text", "yaml_front_matter"]
+__all__ = ["WHO_VOUCHES", "html_text", "markdown_item", "markdown_text", "yaml_front_matter"]
 
 WHO_VOUCHES = (
     "Every line says who vouches for it: **measured** by the tool, **declared** by the maker, "
@@ -35,6 +36,13 @@ def markdown_text(text: str) -> str:
 def _escaped(text: str) -> str:
     # Some readers link addresses and mentions after they have read the rest: these are broken up.
     return _LINKED.sub(r"\g<0><!-- -->", _SPECIAL.sub(r"\\\g<0>", text))
+
+
+def markdown_item(fact: Fact, number: str = "") -> str:
+    """Return a line as an item of a list, its label last, with the number of a field before its name."""
+    text = f"*{fact.text}*" if fact.text == NOT_STATED else markdown_text(fact.text)
+    name = f"{number} {fact.name}".strip()
+    return f"- **{markdown_text(name)}:** {text} · *{fact.source}*"
 
 
 def html_text(text: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from registry.documents.declared import Declared
-from registry.documents.escaping import WHO_VOUCHES, markdown_text
+from registry.documents.escaping import WHO_VOUCHES, markdown_item, markdown_text
 from registry.documents.facts import NOT_STATED, Fact, Source, Told, are_pictures, plain, sections_of
 
 __all__ = ["eu_template"]
@@ -50,9 +50,7 @@ def eu_template(told: Told) -> str:
         "",
         f"> {markdown_text(told.receipt.about)}",
         "",
-        "| Field | What | Answer | By |",
-        "|---|---|---|---|",
-        *(_row(one) for one in sorted(_fields(told), key=lambda one: one.number)),
+        *(markdown_item(one.fact, one.number) for one in sorted(_fields(told), key=lambda one: one.number)),
         "",
         "## What it cannot tell",
         "",
@@ -61,12 +59,6 @@ def eu_template(told: Told) -> str:
         *(f"| {number} | {what} | {why} |" for number, what, why in _UNKNOWN),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _row(field: _Field) -> str:
-    fact = field.fact
-    text = f"*{fact.text}*" if fact.text == NOT_STATED else markdown_text(fact.text)
-    return f"| {field.number} | {markdown_text(fact.name)} | {text} | {fact.source} |"
 
 
 def _fields(told: Told) -> Iterator[_Field]:

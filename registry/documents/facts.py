@@ -135,7 +135,8 @@ def plain(text: str) -> str:
 def _consents(told: Told) -> Iterator[Fact]:
     yield from _refusals(told.receipt)
     if told.receipt.configuration.grants:
-        yield Fact("Grants", f"{len(told.receipt.configuration.grants):,} in force", Source.MEASURED)
+        number, kept = len(told.receipt.configuration.grants), told.receipt.counts.granted
+        yield _measured("Grants", f"{number:,} from those who had refused, by which {kept:,} are kept")
     if told.receipt.configuration.licences:
         met = ", ".join(map(plain, told.receipt.configuration.licences))
         yield Fact("Conditions the maker meets", met, Source.DECLARED)

@@ -35,7 +35,8 @@ RECEIPT = Receipt(
     output=Content(digest={"dirHash": "2" * 64}, files=12, bytes=512),
     decisions=decisions_over([b"a", b"b", b"c"], "lines"),
     counts=Counts(
-        samples=1_012, kept=1_005, removed=5, review=4, errors=2, unknown=900, own=7, below_evidence=8,
+        samples=1_012, kept=1_005, removed=5, review=4, errors=2, unknown=900, own=7, granted=6,
+        below_evidence=8,
         removed_by={"pdq": 3, "iptc": 1, "another": 1}, status={"ok": 5, "malformed": 2},
         preference={"reserved": 5, "none": 2},
     ),
