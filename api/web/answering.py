@@ -33,7 +33,8 @@ _ASK = Callable[[OpenIndex], Answer]
 class Asked:
     """What is asked, for which use, and whether by one who is told everything.
 
-    ``text`` is what people call it, ``kind`` is url, prefix, host, domain or picture.
+    ``text`` is what people call it, ``kind`` is url, prefix, host, domain or picture. ``as_name`` says that a
+    host or domain is meant, not its front page.
     """
 
     text: str
@@ -41,6 +42,7 @@ class Asked:
     question: Question
     use: Use
     detail: bool
+    as_name: bool = False
 
     def to_wire(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -62,6 +64,9 @@ def asked_of_registry(asked: Asked) -> dict[str, Any]:
     """
     answer = state().lookup.ask([asked.question])
     [statements] = answer.statements
+    if asked.as_name:
+        # What was said of the front page alone says nothing of the others.
+        statements = [one for one in statements if one.match.kind != "url"]
     complete = not answer.incomplete
     results = {
         use: Answering(use, Mode.EU_ART4, asked.detail).result("", statements, complete=complete)

@@ -76,7 +76,8 @@ def by_address() -> Response:
     try:
         typed = _spelled(text)
         query = read_query(typed)
-        asked = Asked(typed, query.kind, Question(url=query.address), _use(use), detail)
+        question, as_name = Question(url=query.address), "://" not in typed
+        asked = Asked(typed, query.kind, question, _use(use), detail, as_name)
     except InputError as error:
         return _again(error, {"q": text, "use": use, "wrong": "q"})
     return _answered(asked, asked_of_datasets(room().indexes, of_address(typed), detail=detail), {"q": text})

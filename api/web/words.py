@@ -47,7 +47,7 @@ _VERDICTS = {
     Preference.ALLOWED: ("allowed", "Allowed", "Whoever may say so permits it."),
     Preference.UNKNOWN: (
         "unknown",
-        "Nobody has said anything",
+        "Unknown",
         "No record is not consent: it only means that nobody has lodged a word about this here.",
     ),
 }

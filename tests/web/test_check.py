@@ -92,6 +92,15 @@ def test_the_answer_is_that_of_the_api(client: FlaskClient, ada: Any) -> None:
             assert by_page["uses"][use] == {n: by_api[n] for n in ("status", "preference", "reason")}
 
 
+def test_what_was_said_of_a_front_page_alone_says_nothing_of_the_site(client: FlaskClient, ada: Any) -> None:
+    body = {"preferences": {"genai-train": "reserved"}, "works": [{"url": "https://front.example/"}]}
+    client.post("/api/v1/reservations", json=body, headers=ada.headers)
+    assert ask(client, "https://front.example/")["result"]["preference"] == "reserved"
+    assert ask(client, "front.example")["result"]["preference"] == "unknown"
+    assert "This is about everything on front.example" in client.get("/check?q=front.example").text
+    assert "This is about everything" not in client.get("/check?q=https://front.example/").text
+
+
 class TestByPicture:
     @pytest.mark.parametrize(
         ("data", "matched", "kind"),
