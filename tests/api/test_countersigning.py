@@ -13,12 +13,10 @@ from api.settings import Settings
 from registry.countersignature import Bundle, open_countersignature, parse_countersignature
 from registry.dsse import Envelope
 from registry.errors import ProofError
-from registry.log_folder import LogFolder
 from registry.model_receipt import open_receipt
 from registry.note import Checkpoint, Signer, format_checkpoint, sign_note
 from registry.publisher import Publisher
 from registry.receipt import sign_receipt, timestamp
-from registry.store import Store
 from registry.tickets import format_run, issue, message_hash, open_ticket, ticket_key
 from tests.api.receipts import ASKED, MAKER, NOW, Clock, envelope_of, run_of, timed
 
@@ -26,18 +24,6 @@ PATH, TICKETS, VERIFY = "/api/v1/receipts", "/api/v1/receipts/tickets", "/api/v1
 RUN = bytes(range(16))
 DRAFT = {"preferences": {"train": "reserved"}, "works": [{"url": "https://ada.test/1.jpg"}]}
 ITEMS = {"items": [{"id": "a", "url": "https://ada.test/1.jpg"}, {"id": "b", "url": "https://b.test/"}]}
-
-
-@pytest.fixture
-def signer() -> Signer:
-    return Signer.new("log.example")
-
-
-@pytest.fixture
-def publisher(store: Store, tmp_path: Any, signer: Signer) -> Publisher:
-    folder = LogFolder(tmp_path / "log")
-    folder.write_signer(signer)
-    return Publisher(store, folder, signer)
 
 
 @pytest.fixture

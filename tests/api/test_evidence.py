@@ -11,11 +11,9 @@ from flask.testing import FlaskClient
 from registry.errors import ProofError
 from registry.evidence import check_evidence
 from registry.leaf import commit, parse_leaf
-from registry.log_folder import LogFolder
 from registry.note import Signer, Verifier, open_note, parse_checkpoint
 from registry.publisher import Publisher
 from registry.registrar import Registrar
-from registry.store import Store
 
 DRAFT = {
     "preferences": {"train": "reserved"},
@@ -23,18 +21,6 @@ DRAFT = {
     "works": [{"title": "One", "url": "https://ada.test/1.jpg", "sha256": "5f" * 32}],
     "rules": [{"kind": "exact", "value": "https://ada.test/2.jpg"}],
 }
-
-
-@pytest.fixture
-def signer() -> Signer:
-    return Signer.new("log.example")
-
-
-@pytest.fixture
-def publisher(store: Store, tmp_path: Any, signer: Signer) -> Publisher:
-    folder = LogFolder(tmp_path / "log")
-    folder.write_signer(signer)
-    return Publisher(store, folder, signer)
 
 
 @pytest.fixture

@@ -12,10 +12,8 @@ from api.settings import Settings
 from registry.dsse import Envelope
 from registry.evidence import check_evidence
 from registry.grant import open_grant
-from registry.log_folder import LogFolder
 from registry.note import Signer
 from registry.publisher import Publisher
-from registry.store import Store
 
 NOW = 1_795_000_000
 PATH = "/api/v1/grants"
@@ -27,18 +25,6 @@ DRAFT: dict[str, Any] = {
     "rules": [{"kind": "exact", "value": "https://ada.test/3.jpg"}],
 }
 USES = ["genai-train", "tdm"]
-
-
-@pytest.fixture
-def signer() -> Signer:
-    return Signer.new("log.example")
-
-
-@pytest.fixture
-def publisher(store: Store, tmp_path: Any, signer: Signer) -> Publisher:
-    folder = LogFolder(tmp_path / "log")
-    folder.write_signer(signer)
-    return Publisher(store, folder, signer)
 
 
 class Clock:

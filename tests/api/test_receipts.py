@@ -10,12 +10,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from api.settings import Settings
-from registry.log_folder import LogFolder
 from registry.model_receipt import MODEL_KEY, RECEIPT_KEY
 from registry.note import Checkpoint, Signer, format_checkpoint, sign_note
 from registry.publisher import Publisher
 from registry.safetensors import parse_header, with_metadata
-from registry.store import Store
 from tests.api.receipts import (
     DAY,
     KOHYA,
@@ -35,18 +33,6 @@ BYTES = "application/octet-stream"
 NOT_COUNTERSIGNED = "countersignature: none is here: that a registry was asked only the maker says"
 KNOWN = {"key": MAKER.verifier.text}
 DRAFT = {"preferences": {"train": "reserved"}, "works": [{"url": "https://ada.test/1.jpg"}]}
-
-
-@pytest.fixture
-def signer() -> Signer:
-    return Signer.new("log.example")
-
-
-@pytest.fixture
-def publisher(store: Store, tmp_path: Any, signer: Signer) -> Publisher:
-    folder = LogFolder(tmp_path / "log")
-    folder.write_signer(signer)
-    return Publisher(store, folder, signer)
 
 
 @pytest.fixture
