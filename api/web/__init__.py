@@ -7,7 +7,7 @@ same functions as the API.
 from flask import Flask
 
 from api.settings import Settings
-from api.web import pages
+from api.web.pages import prepare
 from api.web.room import furnish
 from api.web.routes import blueprint
 
@@ -16,6 +16,6 @@ __all__ = ["attach", "blueprint"]
 
 def attach(app: Flask, settings: Settings) -> None:
     """Make ``app`` ready for the pages. Raises :class:`SettingsError`."""
-    pages.attach(app)
+    prepare(app)
     furnish(app, settings)
     app.register_blueprint(blueprint)

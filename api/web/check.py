@@ -13,7 +13,6 @@ from pydantic import BaseModel
 
 from api.auth import has_scope
 from api.state import state
-from api.web import words
 from api.web.answering import (
     Asked,
     DatasetAsked,
@@ -25,6 +24,7 @@ from api.web.answering import (
 from api.web.pages import is_page, shown
 from api.web.pictures import hashed, read_picture
 from api.web.room import room
+from api.web.words import EVIDENCE, MATCHES, how_found, verdict_of
 from registry.dataset_index import read_query
 from registry.errors import CaveatError, InputError, PayloadTooLargeError
 from registry.lookup import Question
@@ -33,6 +33,7 @@ from registry.preference import Use
 __all__ = ["WorkAnswer", "by_address", "by_picture"]
 
 _LONGEST = 4000
+_WORDS = {"EVIDENCE": EVIDENCE, "MATCHES": MATCHES, "how_found": how_found, "verdict_of": verdict_of}
 
 
 class UseAnswer(BaseModel):
@@ -117,9 +118,8 @@ def _answered(asked: Asked, found: Iterable[DatasetAsked], fields: Mapping[str, 
 def _page(wire: Mapping[str, Any], fields: Mapping[str, str], status: int = 200, **more: Any) -> Response:
     fields = {"use": str(Use.GENAI_TRAIN), **{name: text for name, text in fields.items() if text}}
     most = state().settings.max_picture_bytes // 2**20
-    return shown(
-        "check.html", wire, status, fields=fields, words=words, most=most, indexes=room().indexes, **more
-    )
+    more |= {"fields": fields, "most": most, "indexes": room().indexes, **_WORDS}
+    return shown("check.html", wire, status, **more)
 
 
 def _again(error: CaveatError, fields: Mapping[str, str]) -> Response:

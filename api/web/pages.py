@@ -13,7 +13,7 @@ import registry
 from api.web.assets import asset_name
 from api.web.words import USES
 
-__all__ = ["BLUEPRINT", "POLICY", "attach", "error_page", "is_page", "shown"]
+__all__ = ["BLUEPRINT", "POLICY", "error_page", "is_page", "prepare", "shown"]
 
 BLUEPRINT = "web"
 _HTML, _JSON = "text/html", "application/json"
@@ -33,7 +33,7 @@ _HEADERS = {
 }
 
 
-def attach(app: Flask) -> None:
+def prepare(app: Flask) -> None:
     """Give the templates of ``app`` what they use, and its pages their headers."""
     app.jinja_env.globals |= {"asset": _asset, "version": registry.__version__, "USES": USES}
     app.jinja_env.filters["number"] = _number
