@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from registry.client.formats.arrow_columns import ArrowColumns
-from registry.client.formats.base import Keeping, Rows, Sample
+from registry.client.formats.arrow_table import ArrowTable
+from registry.client.formats.base import Keeping
 from registry.client.formats.lance_files import LanceFiles, blob_columns, lance_module, named_errors
 from registry.client.formats.parquet_entries import MAX_COLUMN_BYTES, pyarrow_modules
 from registry.errors import DatasetError
@@ -22,7 +23,7 @@ _OWN = frozenset({"_versions", "_transactions", "_deletions", "_indices", "_refs
 """What Lance itself keeps in the folder of a dataset."""
 
 
-class LanceTable:
+class LanceTable(ArrowTable):
     """A Lance dataset with a column of addresses, of hashes or of pictures; rows are counted without gaps."""
 
     name = "lance"
@@ -34,23 +35,6 @@ class LanceTable:
         self.size: int | None = sum(one.count_rows() for one in files.fragments())
         self._columns = ArrowColumns(path, files.schema, self._first)
         self.why = f"has {self._columns.told}, at version {self._version}{_left_behind(files)}"
-
-    @property
-    def may_hold_pictures(self) -> bool:
-        """Whether any column can have pictures in it."""
-        return self._columns.may_hold_pictures
-
-    def samples(self) -> Iterator[Sample]:
-        """Yield each row, numbered from 0; one with several pictures several times."""
-        for rows in self.rows():
-            yield from rows.samples()
-
-    def rows(self) -> Iterator[Rows]:
-        """Yield the rows, some at a time: those that go together are at most some 64 MB."""
-        first = 0
-        for batch in self._batches(self._columns.names):
-            yield self._columns.rows(first, batch)
-            first += batch.num_rows
 
     def rewrite(self, target: Path | None, keep: Keeping) -> None:
         """Write the kept rows, a fragment at a time, under the schema of the source."""
@@ -67,9 +51,6 @@ class LanceTable:
                 out.end_fragment()
         if out is not None:
             out.commit()
-
-    def _first(self, columns: Sequence[str]) -> Any:
-        return next(self._batches(columns), None)
 
     def _batches(self, columns: Sequence[str]) -> Iterator[Any]:
         files = LanceFiles(self.path, self._version)

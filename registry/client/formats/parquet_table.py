@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from registry.client.formats.arrow_columns import ArrowColumns
-from registry.client.formats.base import Keeping, Rows, Sample
+from registry.client.formats.arrow_table import ArrowTable
+from registry.client.formats.base import Keeping
 from registry.client.formats.datacomp import is_pool
 from registry.client.formats.parquet_entries import batches_of, opened_parquet, rewrite_parquet
 
 __all__ = ["ParquetTable"]
 
 
-class ParquetTable:
+class ParquetTable(ArrowTable):
     """A parquet file with a column of addresses, of hashes or of pictures."""
 
     name = "parquet"
@@ -29,30 +30,10 @@ class ParquetTable:
         self._columns = ArrowColumns(path, schema, self._first, uids=is_pool(path))
         self.why = f"has {self._columns.told}"
 
-    @property
-    def may_hold_pictures(self) -> bool:
-        """Whether any column can have pictures in it."""
-        return self._columns.may_hold_pictures
-
-    def samples(self) -> Iterator[Sample]:
-        """Yield each row, numbered from 0; one with several pictures several times."""
-        for rows in self.rows():
-            yield from rows.samples()
-
-    def rows(self) -> Iterator[Rows]:
-        """Yield the rows, some at a time: those that go together are at most some 64 MB."""
-        first = 0
-        for batch in self._batches(self._columns.names):
-            yield self._columns.rows(first, batch)
-            first += batch.num_rows
-
     def rewrite(self, target: Path | None, keep: Keeping) -> None:
         """Write the kept rows, a row group at a time, under the schema of the source."""
         columns = self._columns
         rewrite_parquet(self.path, target, lambda first, one: keep(columns.rows(first, one)), columns.names)
-
-    def _first(self, columns: Sequence[str]) -> Any:
-        return next(self._batches(columns), None)
 
     def _batches(self, columns: Sequence[str]) -> Iterator[Any]:
         with opened_parquet(self.path) as file:
