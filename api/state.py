@@ -17,6 +17,7 @@ from registry.imports import Importer
 from registry.index_folder import IndexFolder
 from registry.log_folder import LogFolder
 from registry.lookup import Lookup
+from registry.receipting import Receipting
 from registry.registrar import Registrar
 from registry.store import Store
 
@@ -36,6 +37,7 @@ class State:
     registrar: Registrar
     importer: Importer
     granter: Granter
+    receipting: Receipting
     log: LogFolder | None
     calibration: Calibration
     now: Callable[[], float]
@@ -62,6 +64,7 @@ def attach(app: Flask, settings: Settings, now: Callable[[], datetime] | None = 
         registrar=registrar,
         importer=importer,
         granter=Granter(registrar),
+        receipting=Receipting(registrar),
         log=log,
         calibration=calibration,
         now=lambda: clock().timestamp(),

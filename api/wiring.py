@@ -18,6 +18,7 @@ from api.v1 import (
     lookup,
     marks,
     parameters,
+    published,
     ranges,
     receipts,
     reservations,
@@ -52,6 +53,7 @@ def create_app(settings: Settings | None = None, now: Callable[[], datetime] | N
         evidence,
         receipts,
         countersigning,
+        published,
         changes,
         parameters,
         snapshots,
@@ -60,4 +62,5 @@ def create_app(settings: Settings | None = None, now: Callable[[], datetime] | N
         health,
     ):
         app.register_blueprint(room.blueprint)
+    app.register_blueprint(published.badge)
     return app

@@ -19,6 +19,7 @@ __all__ = [
     "ImportPart",
     "Mirrored",
     "Principal",
+    "ReceiptRow",
     "ReservationVersion",
     "UrlRuleRow",
     "WithdrawnWork",
@@ -149,6 +150,23 @@ class GrantRow(SQLModel, table=True):
     valid_until: int = Field(sa_column=Column(BigInteger, nullable=False))
     terms: str = Field(sa_column=Column(Text, nullable=False))
     contact: str = Field(sa_column=Column(Text, nullable=False))
+    at: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ReceiptRow(SQLModel, table=True):
+    """A receipt that was published, with what the registry countersigned; ``bundle`` is both as JSON.
+
+    ``sha256`` is that of its statement, ``run`` that of the run whose requests were countersigned.
+    """
+
+    __tablename__ = "receipt_row"
+
+    id: str = Field(primary_key=True, max_length=32)
+    from_seq: int = Field(sa_column=Column(BigInteger, unique=True, nullable=False))
+    sha256: str = Field(max_length=64)
+    run: str = Field(max_length=64, unique=True, index=True)
+    bundle: str = Field(sa_column=Column(Text, nullable=False))
+    principal_id: str = Field(max_length=32)
     at: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel, Field
 
-from api.auth import optional_caller
+from api.auth import optional_caller, require_caller
 from api.body import Body, read_body
 from api.operations import Operation, operation
 from api.state import last_checkpoint, state
@@ -48,17 +48,26 @@ class TicketAnswer(BaseModel):
 
 
 class ReceiptBody(Body):
-    """A receipt, and the tickets of its whole run, from request 0 on."""
+    """A receipt, and the tickets of its whole run, from request 0 on; ``publish`` puts it on the log."""
 
     receipt: dict[str, Any]
     tickets: list[str] = Field(min_length=1)
+    publish: bool = False
+
+
+class PublishedAt(BaseModel):
+    """Its identifier, and the event that published it."""
+
+    id: str
+    seq: int
 
 
 class CountersignedAnswer(BaseModel):
-    """What is kept: the receipt and its countersignature, in one file."""
+    """What is kept: the receipt and its countersignature, in one file; ``published`` where it is shown."""
 
     receipt: str
     bundle: dict[str, Any]
+    published: PublishedAt | None
 
 
 @blueprint.post("/tickets")
@@ -88,20 +97,26 @@ def change() -> Response:
         answer=CountersignedAnswer,
         body=ReceiptBody,
         scope="optional",
-        errors=_ERRORS,
+        errors=(*_ERRORS, 403, 409, 507),
     )
 )
 def create() -> Response:
     """Say what this registry answered to the run of a receipt."""
     optional_caller()
     body = read_body(ReceiptBody)
+    # Nobody writes on the log without a key.
+    caller = require_caller("lookup", "register") if body.publish else None
     receipt = Envelope.from_wire(body.receipt)
     # Whose key it is, the registry does not say: the receipt names it, and its signature must be right.
     signed = open_receipt(receipt.to_json(), [])
     _require_plausible(signed)
-    _, envelope = countersign(signed, _merged(body.tickets), _signer(), last_checkpoint())
+    said, envelope = countersign(signed, _merged(body.tickets), _signer(), last_checkpoint())
     bundle = Bundle(receipt, (envelope,))
-    return jsonify(receipt=signed.sha256, bundle=bundle.to_wire())
+    published = None
+    if caller is not None:
+        done = state().receipting.publish(caller, bundle, said)
+        published = {"id": done.id, "seq": done.seq}
+    return jsonify(receipt=signed.sha256, bundle=bundle.to_wire(), published=published)
 
 
 def _merged(texts: list[str]) -> Ticket:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from api.auth import optional_caller
 from api.operations import Operation, operation
 from api.state import published_log, state
+from api.v1.published import published_bundle
 from registry.countersignature import Bundle
 from registry.dsse import Envelope
 from registry.errors import (
@@ -26,7 +27,7 @@ from registry.errors import (
 )
 from registry.jsontext import strict_json
 from registry.model_checks import MAX_AGE_DAYS, Policy
-from registry.model_receipt import Trust
+from registry.model_receipt import Signed, Trust
 from registry.note import Verifier, open_note, parse_checkpoint
 from registry.receipt_checks import KnownLog, Verified, verify_header, verify_receipt
 from registry.safetensors import LENGTH_BYTES, header_size
@@ -81,12 +82,15 @@ def verify() -> Response:
     optional_caller()
     policy, log = _policy(), known_log()
     if request.mimetype == _BYTES:
-        found = verify_header(_header(), _tensors(), policy, log)
+        found = verify_header(_header(), _tensors(), policy, log, _published)
     elif request.is_json:
         if "tensor_hash" in request.args:
             raise InputError("tensor_hash: of a receipt without a model", hint="Send the model's header.")
         bundle = _bundle()
-        found = verify_receipt(bundle.receipt.to_json(), policy, log, lambda _: bundle.countersignatures)
+        given = bundle.countersignatures
+        found = verify_receipt(
+            bundle.receipt.to_json(), policy, log, lambda signed: given or _published(signed)
+        )
     else:
         raise UnsupportedMediaTypeError(
             f"expected {_JSON} or {_BYTES}, got {request.mimetype or 'no Content-Type'}",
@@ -169,6 +173,11 @@ def _bundle() -> Bundle:
     if isinstance(wire, dict) and "receipt" in wire:
         return Bundle.from_wire(wire)
     return Bundle(Envelope.from_wire(wire), ())
+
+
+def _published(signed: Signed) -> tuple[Envelope, ...]:
+    bundle = published_bundle(signed)
+    return () if bundle is None else bundle.countersignatures
 
 
 def known_log() -> KnownLog | None:

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, func, select
 
 from registry.blocks import ROW_COLUMNS
 from registry.leaf import parse_leaf, plain
-from registry.store import Transaction, events, grants, imports, reservations
+from registry.store import Transaction, events, grants, imports, receipts, reservations
 from registry.store.sql import portions, table_of
 from registry.tables import Event, ReservationVersion, UrlRuleRow, Work
 
@@ -99,6 +99,7 @@ def erase(tx: Transaction, record: str) -> None:
     reservations.erase_rows(tx, record)
     imports.erase(tx, record)
     grants.erase(tx, record)
+    receipts.erase(tx, record)
     events.destroy_salts(tx, record)
 
 
@@ -173,6 +174,8 @@ def _payloads(connection: Connection, seqs: list[int]) -> dict[int, dict[str, An
             found[event.seq] = imports.payload_of_part(connection, event.seq)
         elif event.op in grants.OPS:
             found[event.seq] = grants.payload_of(connection, event)
+        elif event.op in receipts.OPS:
+            found[event.seq] = receipts.payload_of(connection, event)
         elif event.op in imports.OPS:
             version = versions.get(event.seq)
             said = imports.payload_of(connection, event)

@@ -11,7 +11,7 @@ from typing import Any
 from registry.blocks import Block
 from registry.errors import InputError, ProofError
 from registry.leaf import Leaf, commit
-from registry.store import Transaction, events, grants, imports, payloads, principals
+from registry.store import Transaction, events, grants, imports, payloads, principals, receipts
 
 __all__ = ["commitment_of", "replay"]
 
@@ -35,6 +35,8 @@ def replay(tx: Transaction, leaf: Leaf, wire: Mapping[str, Any], at: int) -> Non
         _replay_part(tx, leaf.record, wire["part"], at)
     elif leaf.op in grants.OPS:
         grants.replay(tx, leaf.record, leaf.op, wire)
+    elif leaf.op in receipts.OPS:
+        receipts.replay(tx, leaf.record, wire)
     elif leaf.op in imports.OPS:
         _replay_import(tx, leaf, wire, at)
     else:
