@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from registry.cli.declaring import ask_declared
+from registry.cli.publishing import refuse_in_the_way, write_all
 from registry.client.documents import DECLARED, DOCUMENTS, read_declared, told_of, write_document
 from registry.client.receipts import find_receipt
 from registry.documents import Declared, declared_json
@@ -39,7 +40,8 @@ __all__ = ["card"]
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write it.  [default: standard output]",
 )
-def card(path: Path, file: Path | None, kind: str, out: Path | None) -> None:
+@click.option("--replace", is_flag=True, help="Write over the file that is there.")
+def card(path: Path, file: Path | None, kind: str, out: Path | None, replace: bool) -> None:
     """Write a card, or another document, from a receipt: its file, its account, or the output beside it.
 
     Each line says whether it was measured by the tool, declared by you, or inherited from upstream. On a
@@ -47,18 +49,20 @@ def card(path: Path, file: Path | None, kind: str, out: Path | None) -> None:
     kept, and used the next time.
 
     \b
-      caveat receipt card my-set-clean -o README.md
+      caveat receipt card my-set-clean -o card.md
       caveat receipt card my-set-clean --format civitai -o description.html
     """
     receipt, account = find_receipt(path)
     # Nobody is asked in vain: a receipt that is not right has no documents.
     told_of(receipt)
+    if out is not None:
+        refuse_in_the_way([out], replace=replace)
     told = told_of(receipt, _declared(file, account))
     text = DOCUMENTS[kind](told)
     if out is None:
         click.echo(text, nl=False)
     else:
-        write_document(out, text)
+        write_all({out: text.encode()}, replace=replace)
         click.echo(f"written {out}", err=True)
 
 

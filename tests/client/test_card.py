@@ -73,6 +73,17 @@ def test_each_format_is_written_without_a_question(caveat, account, tmp_path, ki
             assert caveat("receipt", "card", path, "--format", kind).stdout == text
 
 
+def test_a_file_in_the_way_stays_unless_it_is_to_go(caveat, account, tmp_path):
+    mine = tmp_path / "README.md"
+    mine.write_text("mine")
+    done = caveat("receipt", "card", account, "-o", mine)
+    assert done.returncode == 3
+    assert "README.md" in done.stderr
+    assert mine.read_text() == "mine"
+    assert caveat("receipt", "card", account, "-o", mine, "--replace").returncode == 0
+    assert ABOUT in mine.read_text()
+
+
 def test_what_is_declared_beside_the_receipt_is_used_again(caveat, account):
     (account / DECLARED).write_text(declared_json(FULL), "utf-8")
     told = ours(caveat("receipt", "card", account).stdout)
