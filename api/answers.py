@@ -52,10 +52,13 @@ class Answering:
         counted = effective(statements, self.use)[:MAX_STATEMENTS]
         if self.detail:
             return [replace(s, principal="") for s in counted]
-        return [
-            replace(s, principal="", record="", label="", match=replace(s.match, distance=None))
-            for s in counted
-        ]
+        return [_anonymous(statement) for statement in counted]
+
+
+def _anonymous(statement: Statement) -> Statement:
+    """Return what anybody may know; without the terms the reason does not quote them either."""
+    match = replace(statement.match, distance=None)
+    return replace(statement, principal="", record="", label="", title="", terms="", contact="", match=match)
 
 
 def unanswered(id_: str, status: Status, reason: str) -> dict[str, Any]:

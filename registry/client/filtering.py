@@ -202,8 +202,9 @@ class _Filtering:
     def _take(self, report: ShardReport) -> None:
         summary = self.summary
         summary.join(report)
-        summary.left_out = {**summary.left_out, **report.left_out}
-        summary.notable = [*summary.notable, *report.notable]
+        summary.left_out.update(report.left_out)
+        if report.notable:
+            summary.notable = [*summary.notable, *report.notable]
         summary.shards = (*summary.shards, *report.shards)
 
     def _finish(self, account: Path, output: Path) -> None:

@@ -1,6 +1,6 @@
 """What a filter run did, as a value: for the report, the command line and machines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ class FilterSummary(Tally):
     rules: Rules
     registries: tuple[str, ...]
     notable: Sequence[Verdict] = ()
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
     shards: tuple[str, ...] = ()
     sites_asked: bool = False
     resumed: int = 0

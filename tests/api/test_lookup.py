@@ -77,6 +77,21 @@ class TestWhatIsTold:
         assert set(statement) == {"preferences", "scope", "evidence_level", "state", "seq", "at", "match"}
         assert set(statement["match"]) == {"kind", "certain"}
 
+    def test_without_the_scope_a_reason_quotes_no_terms(
+        self, client: FlaskClient, make_key: Callable[..., Any]
+    ) -> None:
+        body = {
+            "preferences": {"genai-train": "conditional"},
+            "terms": "https://ada.example/licence",
+            "works": [{"url": "https://ada.example/for-money.jpg"}],
+        }
+        lodged = client.post("/api/v1/reservations", json=body, headers=make_key(("register",)).headers)
+        assert lodged.status_code == 201
+        item = {"id": "a", "url": "https://ada.example/for-money.jpg"}
+        assert "ada.example/licence" not in look_up(client, item).text
+        told = look_up(client, item, headers=make_key(("lookup",)).headers)
+        assert "ada.example/licence" in told.get_json()["results"][0]["reason"]
+
     @pytest.mark.parametrize(("way", "distance"), [("url", None), ("sha256", None), ("pdq", 7), ("near", 40)])
     def test_with_it_record_label_terms_contact_and_distance(
         self,

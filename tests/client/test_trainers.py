@@ -1,4 +1,4 @@
-"""A planted set for each trainer, filtered, then asserted file by file: dataset-formats.md §2, row by row.
+"""A planted set for each trainer, filtered, then asserted file by file.
 
 Removed works have ``werk`` in their names, and so has everything that is made from them: whatever the filter
 writes is searched for these letters, in names, in texts and in the columns of tables.
