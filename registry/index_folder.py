@@ -21,6 +21,7 @@ from typing import Any
 from registry.disk import disk_errors, make_folder, only_writer, sync_folder, write_file
 from registry.errors import SegmentError
 from registry.index import MAX_SEQ, Entries, FrozenIndex
+from registry.rechecking import Checked
 from registry.segments import Segment, open_segment, write_segment
 
 __all__ = ["IndexFolder", "MappedIndex", "Part", "mark_of"]
@@ -45,29 +46,15 @@ def mark_of(leaf: bytes) -> str:
     return hashlib.sha256(leaf).hexdigest()
 
 
-class MappedIndex(FrozenIndex):
-    """A segment that is open; ``damage`` says what was found in it since.
+class MappedIndex(FrozenIndex, Checked):
+    """A segment that is open.
 
     Raises ValueError for arrays that do not fit together.
     """
 
     def __init__(self, segment: Segment) -> None:
-        super().__init__(segment.arrays)
-        self.damage: SegmentError | None = None
-        self._segment = segment
-
-    @property
-    def blocks(self) -> int:
-        """How many blocks can be checked again."""
-        return self._segment.blocks
-
-    def check(self, number: int) -> None:
-        """Check block ``number`` again. Raises :class:`SegmentError`, and keeps it, when a bit has turned."""
-        try:
-            self._segment.check(number)
-        except SegmentError as error:
-            self.damage = error
-            raise
+        FrozenIndex.__init__(self, segment.arrays)
+        Checked.__init__(self, segment)
 
 
 class IndexFolder:

@@ -22,17 +22,36 @@ _LEAST_PAUSE = 0.02
 log = logging.getLogger(__name__)
 
 
-class Checked(Protocol):
-    """What is checked again: ``damage`` is what was found in it since it was opened."""
-
-    damage: SegmentError | None
+class Segment(Protocol):
+    """An open :class:`registry.segments.Segment`."""
 
     @property
     def blocks(self) -> int:
-        """How many blocks can be checked."""
+        """How many blocks have a checksum."""
 
     def check(self, number: int) -> None:
-        """Check block ``number``. Raises :class:`SegmentError`, and keeps it as ``damage``."""
+        """Read block ``number`` again. Raises :class:`SegmentError`."""
+
+
+class Checked:
+    """What is made of an open segment; ``damage`` is what was found in it since it was opened."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.damage: SegmentError | None = None
+        self._segment = segment
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks can be checked again."""
+        return self._segment.blocks
+
+    def check(self, number: int) -> None:
+        """Check block ``number`` again. Raises :class:`SegmentError`, and keeps it, when a bit has turned."""
+        try:
+            self._segment.check(number)
+        except SegmentError as error:
+            self.damage = error
+            raise
 
 
 class Rechecking:

@@ -26,6 +26,7 @@ from registry.fingerprint import REVIEW_RADIUS, VERSION, hash_words
 from registry.index import Entries, FrozenIndex
 from registry.keys import key_bytes, key_words
 from registry.pdq import HASH_BYTES
+from registry.rechecking import Checked
 from registry.urlkeys import KINDS, url_keys
 from registry.urls import RuleKind
 
@@ -90,34 +91,20 @@ class _Addresses:
     spans: NDArray[np.int64]
 
 
-class OpenPart:
-    """A part that is open; ``damage`` is what was found in it since.
+class OpenPart(Checked):
+    """A part that is open.
 
     Raises ValueError or KeyError for arrays that are not those of a part.
     """
 
     def __init__(self, listed: Listed, segment: "Segment") -> None:
+        super().__init__(segment)
         arrays = segment.arrays
-        self.damage: SegmentError | None = None
-        self._segment = segment
         own = {name for name in arrays if name.partition(".")[0] in _TEXTS}
         self.listed, self.first, self.counts = listed, listed.first, listed.counts
         self.index = FrozenIndex({name: array for name, array in arrays.items() if name not in own})
         self._of = arrays["addresses.of"]
         self._texts = {one: Texts(arrays[f"{one}.ends"], arrays[f"{one}.data"]) for one in _TEXTS}
-
-    @property
-    def blocks(self) -> int:
-        """How many blocks can be checked again."""
-        return self._segment.blocks
-
-    def check(self, number: int) -> None:
-        """Check block ``number`` again. Raises :class:`SegmentError`, and keeps it, when a bit has turned."""
-        try:
-            self._segment.check(number)
-        except SegmentError as error:
-            self.damage = error
-            raise
 
     def places(self, key: bytes) -> Sequence[int]:
         """Return the places of the addresses with this key: those of a host or domain, or of one address."""
