@@ -16,39 +16,16 @@ from api.settings import Settings
 from registry.model_receipt import attached, bind, open_receipt
 from registry.note import Signer
 from registry.receipt import (
-    Asked,
-    Configuration,
-    Content,
-    Counts,
     Receipt,
-    Tool,
-    decisions_over,
     sign_receipt,
     timestamp,
 )
 from registry.safetensors import parse_header, tensor_hash, with_metadata
+from tests import runs
+from tests.runs import MAKER, NOW, TOOL
 
-NOW, DAY = 1_795_000_000, 86_400
-MAKER, THIEF = Signer("maker", bytes(range(32))), Signer("maker", bytes(32))
-TOOL = Tool(name="caveat", version="0.1.0")
-HOW = Configuration(
-    format="kohya", use="genai-train", mode="eu-art4", mapping=1, fingerprint=1, strict_bits=31,
-    review_bits=47, phash_bits=6, possible_copies=True, site_signals=False, licences=(), min_evidence=0,
-    own_works=None, own_works_count=0, grants=(), organisation="", purpose="", subset=False,
-)  # fmt: skip
-ASKED = Asked(url="https://r.example", origin="log.example", as_of_seq=2, asked="full", checkpoint=None)
-RUN = Receipt(
-    maker=MAKER.verifier.text, tool=TOOL, configuration=HOW, configuration_sha256=HOW.sha256,
-    input=Content(digest={"dirHash": "1" * 64}, files=60, bytes=1000),
-    output=Content(digest={"dirHash": "2" * 64}, files=40, bytes=500),
-    decisions=decisions_over([b"a"], "lines"),
-    counts=Counts(
-        samples=30, kept=20, removed=9, review=1, errors=1, unknown=20, own=0, below_evidence=0,
-        removed_by={"pdq": 9}, status={"ok": 9, "error": 1}, preference={"reserved": 9, "none": 1},
-    ),
-    registries=(ASKED,),
-    started=timestamp(NOW - 60), finished=timestamp(NOW), resumed=0,
-)  # fmt: skip
+ASKED = replace(runs.ASKED, origin="log.example", as_of_seq=2)
+RUN = replace(runs.RUN, registries=(ASKED,))
 KOHYA = {
     "ss_training_started_at": str(NOW + 60.5),
     "ss_num_train_images": "200",

@@ -2,23 +2,22 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from api.settings import Settings
 from registry.countersignature import Bundle, open_countersignature, parse_countersignature
 from registry.dsse import Envelope
 from registry.errors import ProofError
 from registry.model_receipt import open_receipt
 from registry.note import Checkpoint, Signer, format_checkpoint, sign_note
-from registry.publisher import Publisher
 from registry.receipt import sign_receipt, timestamp
 from registry.tickets import format_run, issue, message_hash, open_ticket, ticket_key
-from tests.api.receipts import ASKED, MAKER, NOW, Clock, envelope_of, run_of, timed
+from tests.api.receipts import ASKED, Clock, envelope_of, run_of
+from tests.runs import MAKER, NOW
 
 PATH, TICKETS, VERIFY = "/api/v1/receipts", "/api/v1/receipts/tickets", "/api/v1/receipts/verify"
 RUN = bytes(range(16))
@@ -32,20 +31,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def client(
-    make_app: Callable[..., Any], publisher: Publisher, clock: Clock, database_url: str
-) -> Iterator[FlaskClient]:
-    with timed(make_app, Settings(database=database_url, log=publisher.folder.path), clock) as client:
-        yield client
-
-
-@pytest.fixture
-def checkpoint(client: FlaskClient, publisher: Publisher, make_key: Callable[..., Any]) -> str:
-    headers = make_key(("register",)).headers
-    for _ in range(2):
-        assert client.post("/api/v1/reservations", json=DRAFT, headers=headers).status_code == 201
-    publisher.publish()
-    return publisher.folder.checkpoint()
+def client(timed_client: FlaskClient) -> FlaskClient:
+    return timed_client
 
 
 def asked(client: FlaskClient, number: int, run: bytes = RUN, **other: Any) -> Any:

@@ -1,6 +1,6 @@
 """Receipts that are published: on the log once, shown, on a badge, found by who verifies, erased."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
@@ -9,32 +9,21 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import delete, insert, select, update
 
-from api.settings import Settings
 from registry.countersignature import Bundle
 from registry.errors import StorageError
 from registry.fsck import check_rows
 from registry.leaf import commit, parse_leaf
-from registry.log_folder import LogFolder
-from registry.note import Signer
-from registry.publisher import Publisher
-from registry.store import Store, events, payloads
+from registry.store import events, payloads
 from registry.store.mirrored import discard_beyond
 from registry.store.replaying import replay
 from registry.store.sql import table_of
 from registry.tables import Event, ReceiptRow
 from registry.tickets import format_run
-from tests.api.receipts import DAY, MAKER, NOW, Clock, envelope_of, header_of, run_of, timed
+from tests.api.receipts import Clock, envelope_of, header_of, run_of
+from tests.runs import DAY, MAKER, NOW
 
 PATH = "/api/v1/receipts"
 EVENT, RECEIPT = table_of(Event), table_of(ReceiptRow)
-DRAFT = {"preferences": {"train": "reserved"}, "works": [{"url": "https://ada.test/1.jpg"}]}
-
-
-@pytest.fixture
-def publisher(store: Store, tmp_path: Any) -> Publisher:
-    folder, signer = LogFolder(tmp_path / "log"), Signer.new("log.example")
-    folder.write_signer(signer)
-    return Publisher(store, folder, signer)
 
 
 @pytest.fixture
@@ -43,25 +32,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def client(
-    make_app: Callable[..., Any], publisher: Publisher, clock: Clock, database_url: str
-) -> Iterator[FlaskClient]:
-    with timed(make_app, Settings(database=database_url, log=publisher.folder.path), clock) as client:
-        yield client
+def client(timed_client: FlaskClient) -> FlaskClient:
+    return timed_client
 
 
 @pytest.fixture
 def maker(make_key: Callable[..., Any]) -> dict[str, str]:
     return make_key(("lookup",)).headers
-
-
-@pytest.fixture
-def checkpoint(client: FlaskClient, publisher: Publisher, make_key: Callable[..., Any]) -> str:
-    headers = make_key(("register",)).headers
-    for _ in range(2):
-        assert client.post("/api/v1/reservations", json=DRAFT, headers=headers).status_code == 201
-    publisher.publish()
-    return publisher.folder.checkpoint()
 
 
 def sent(client: FlaskClient, run: Any, headers: dict[str, str], number: int = 1, **other: Any) -> Any:

@@ -2,31 +2,19 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from api.settings import Settings
 from registry.model_receipt import MODEL_KEY, RECEIPT_KEY
 from registry.note import Checkpoint, Signer, format_checkpoint, sign_note
 from registry.publisher import Publisher
 from registry.safetensors import parse_header, with_metadata
-from tests.api.receipts import (
-    DAY,
-    KOHYA,
-    MAKER,
-    NOW,
-    RUN,
-    THIEF,
-    Clock,
-    envelope_of,
-    header_of,
-    run_of,
-    timed,
-)
+from tests.api.receipts import KOHYA, RUN, Clock, envelope_of, header_of, run_of
+from tests.runs import DAY, MAKER, NOW, THIEF
 
 VERIFY = "/api/v1/receipts/verify"
 BYTES = "application/octet-stream"
@@ -41,11 +29,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def client(
-    make_app: Callable[..., Any], publisher: Publisher, clock: Clock, database_url: str
-) -> Iterator[FlaskClient]:
-    with timed(make_app, Settings(database=database_url, log=publisher.folder.path), clock) as client:
-        yield client
+def client(timed_client: FlaskClient) -> FlaskClient:
+    return timed_client
 
 
 @pytest.fixture

@@ -23,42 +23,17 @@ from registry.client.models import read_header, read_model, sha256_of_file, writ
 from registry.errors import ModelError, ProofError
 from registry.model_checks import Policy, Result, check_model, check_receipt, is_ok
 from registry.model_receipt import CARRIERS, MODEL_KEY, RECEIPT_KEY, Binding, receipt_line
-from registry.note import Signer
 from registry.receipt import (
     PAYLOAD_TYPE,
-    Asked,
-    Configuration,
-    Content,
-    Counts,
-    Receipt,
-    Tool,
-    decisions_over,
     digest_of,
     sign_receipt,
     timestamp,
 )
 from registry.safetensors import auto_v2
+from tests import runs
+from tests.runs import DAY, HOUR, MAKER, NOW, THIEF, TOOL
 
-MAKER, THIEF = Signer("maker", bytes(range(32))), Signer("maker", bytes(32))
-NOW, HOUR, DAY = 1_795_000_000, 3600, 86_400
-TOOL = Tool(name="caveat", version="0.1.0")
-HOW = Configuration(
-    format="kohya", use="genai-train", mode="eu-art4", mapping=1, fingerprint=1, strict_bits=31,
-    review_bits=47, phash_bits=6, possible_copies=True, site_signals=False, licences=(), min_evidence=0,
-    own_works=None, own_works_count=0, grants=(), organisation="", purpose="", subset=False,
-)  # fmt: skip
-RUN = Receipt(
-    maker=MAKER.verifier.text, tool=TOOL, configuration=HOW, configuration_sha256=HOW.sha256,
-    input=Content(digest={"dirHash": "1" * 64}, files=60, bytes=1000),
-    output=Content(digest={"dirHash": "2" * 64}, files=40, bytes=500),
-    decisions=decisions_over([b"a"], "lines"),
-    counts=Counts(
-        samples=30, kept=20, removed=9, review=1, errors=1, unknown=20, own=0, below_evidence=0,
-        removed_by={"pdq": 9}, status={"ok": 9, "error": 1}, preference={"reserved": 9, "none": 1},
-    ),
-    registries=(Asked(url="https://r.example", origin=None, as_of_seq=7, asked="full", checkpoint=None),),
-    started=timestamp(NOW - DAY - 60), finished=timestamp(NOW - DAY), resumed=0,
-)  # fmt: skip
+RUN = replace(runs.RUN, started=timestamp(NOW - DAY - 60), finished=timestamp(NOW - DAY))
 KOHYA = {
     "ss_sd_model_name": "base.safetensors",
     "ss_training_started_at": str(NOW - HOUR + 0.5),

@@ -20,15 +20,6 @@ from registry.note import Signer, Verifier, parse_checkpoint
 from registry.preference import Use
 from registry.publisher import Publisher
 from registry.receipt import (
-    Asked as AskedOf,
-)
-from registry.receipt import (
-    Configuration,
-    Content,
-    Counts,
-    Receipt,
-    Tool,
-    decisions_over,
     sign_receipt,
     timestamp,
 )
@@ -43,9 +34,10 @@ from registry.tickets import (
     ticket_key,
 )
 from registry.urlkeys import url_keys
+from tests import runs
+from tests.runs import MAKER
 
 KEY = ticket_key(bytes(32))
-MAKER = Signer("maker", bytes(range(32)))
 USE = Use.GENAI_TRAIN
 
 
@@ -163,26 +155,9 @@ def logged(store, database_url, tmp_path, threaded):
 def receipt_of(client, as_of_seq, started):
     note = client.fetch("/checkpoint", 100_000).decode()
     origin = parse_checkpoint(note[: note.index("\n\n") + 1]).origin
-    how = Configuration(
-        format="kohya", use="genai-train", mode="eu-art4", mapping=1, fingerprint=1, strict_bits=31,
-        review_bits=47, phash_bits=6, possible_copies=True, site_signals=False, licences=(),
-        min_evidence=0, own_works=None, own_works_count=0, grants=(), organisation="", purpose="",
-        subset=False,
-    )  # fmt: skip
-    run = Receipt(
-        maker=MAKER.verifier.text, tool=Tool(name="caveat", version="0"), configuration=how,
-        configuration_sha256=how.sha256, input=Content(digest={"dirHash": "1" * 64}, files=9, bytes=9),
-        output=Content(digest={"dirHash": "2" * 64}, files=9, bytes=9),
-        decisions=decisions_over([], "lines"),
-        counts=Counts(
-            samples=1, kept=1, removed=0, review=0, errors=0, unknown=1, own=0, below_evidence=0,
-            removed_by={}, status={}, preference={},
-        ),
-        registries=(
-            AskedOf(url=client.url, origin=origin, as_of_seq=as_of_seq, asked="full", checkpoint=note),
-        ),
-        started=timestamp(started), finished=timestamp(int(time.time()) + 1), resumed=0,
-    )  # fmt: skip
+    asked = replace(runs.ASKED, url=client.url, origin=origin, as_of_seq=as_of_seq, checkpoint=note)
+    times = {"started": timestamp(started), "finished": timestamp(int(time.time()) + 1)}
+    run = replace(runs.RUN, registries=(asked,), **times)
     return sign_receipt(run, MAKER).to_json()
 
 

@@ -4,6 +4,7 @@ import base64
 import copy
 import hashlib
 import json
+from dataclasses import replace
 
 import pymerkle
 import pytest
@@ -16,15 +17,9 @@ from securesystemslib.signer import SSlibKey
 from registry.dsse import Envelope, keyid_of, sign
 from registry.errors import ProofError
 from registry.model_receipt import Trust, open_receipt
-from registry.note import Signer
 from registry.receipt import (
     PAYLOAD_TYPE,
-    Asked,
-    Configuration,
-    Content,
     Counts,
-    Receipt,
-    Tool,
     decisions_over,
     parse_statement,
     seconds_of,
@@ -32,32 +27,20 @@ from registry.receipt import (
     timestamp,
 )
 from registry.sums import parse_sums, sums_of
+from tests.runs import MAKER, RUN, configured
+from tests.runs import THIEF as OTHER
 
-MAKER, OTHER = Signer("maker", bytes(range(32))), Signer("maker", bytes(32))
-CONFIGURATION = Configuration(
-    format="kohya", use="genai-train", mode="eu-art4", mapping=1, fingerprint=1, strict_bits=31,
-    review_bits=47, phash_bits=6, possible_copies=True, site_signals=False,
-    licences=("https://licence.example/1",), min_evidence=0, own_works=None, own_works_count=0, grants=(),
-    organisation="", purpose="", subset=False,
-)  # fmt: skip
-RECEIPT = Receipt(
-    maker=MAKER.verifier.text,
-    tool=Tool(name="caveat", version="0.1.0"),
-    configuration=CONFIGURATION,
-    configuration_sha256=CONFIGURATION.sha256,
-    input=Content(digest={"dirHash": "1" * 64}, files=9, bytes=1000),
-    output=Content(digest={"dirHash": "2" * 64}, files=5, bytes=500),
-    decisions=decisions_over([b"a", b"b", b"c"], "lines"),
-    counts=Counts(
-        samples=6, kept=3, removed=2, review=1, errors=1, unknown=3, own=0, below_evidence=0,
-        removed_by={"pdq": 2}, status={"ok": 2, "malformed": 1}, preference={"reserved": 2, "none": 1},
+RECEIPT = configured(
+    replace(
+        RUN,
+        counts=Counts(
+            samples=6, kept=3, removed=2, review=1, errors=1, unknown=3, own=0, below_evidence=0,
+            removed_by={"pdq": 2}, status={"ok": 2, "malformed": 1}, preference={"reserved": 2, "none": 1},
+        ),
+        started="2026-11-22T05:00:00Z",
+        finished="2026-11-22T05:00:09Z",
     ),
-    registries=(
-        Asked(url="https://registry.example", origin=None, as_of_seq=7, asked="full", checkpoint=None),
-    ),
-    started="2026-11-22T05:00:00Z",
-    finished="2026-11-22T05:00:09Z",
-    resumed=0,
+    licences=("https://licence.example/1",),
 )  # fmt: skip
 ENVELOPE = sign_receipt(RECEIPT, MAKER)
 
@@ -146,7 +129,7 @@ TAMPERED = {
         "expected sha256 or dirHash",
     ),
     "no digest": ("predicate.output.digest", {}, "expected sha256 or dirHash"),
-    "nine files that are one": ("predicate.input.digest", {"sha256": "1" * 64}, "9 files with the"),
+    "many files that are one": ("predicate.input.digest", {"sha256": "1" * 64}, "60 files with the"),
     "an end before the beginning": ("predicate.finished", "2026-11-22T04:59:59Z", "before it started"),
     "another form of time": ("predicate.finished", "2026-11-22T06:00:09+01:00", "not a time in UTC"),
     "a day that is none": ("predicate.finished", "2026-02-30T05:00:00Z", "not a time in UTC"),

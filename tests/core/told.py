@@ -7,46 +7,34 @@ from hypothesis import strategies as st
 
 from registry.documents import Artist, Conveyed, Declared, Told, Upstream
 from registry.model_receipt import Signed, open_receipt
-from registry.note import Signer
-from registry.receipt import (
-    Asked,
-    Configuration,
-    Content,
-    Counts,
-    Receipt,
-    Tool,
-    decisions_over,
-    sign_receipt,
-)
+from registry.receipt import Asked, Content, Counts, Receipt, sign_receipt
+from tests.runs import MAKER, RUN, configured
 
-MAKER = Signer("maker", bytes(range(32)))
-CONFIGURATION = Configuration(
-    format="kohya", use="genai-train", mode="eu-art4", mapping=1, fingerprint=1, strict_bits=31,
-    review_bits=47, phash_bits=6, possible_copies=True, site_signals=False,
-    licences=("https://licence.example/1",), min_evidence=2, own_works="5" * 64, own_works_count=3,
-    grants=("6" * 64,), organisation="", purpose="", subset=False,
-)  # fmt: skip
-RECEIPT = Receipt(
-    maker=MAKER.verifier.text,
-    tool=Tool(name="caveat", version="0.1.0"),
-    configuration=CONFIGURATION,
-    configuration_sha256=CONFIGURATION.sha256,
-    input=Content(digest={"dirHash": "1" * 64}, files=19, bytes=1000),
-    output=Content(digest={"dirHash": "2" * 64}, files=12, bytes=512),
-    decisions=decisions_over([b"a", b"b", b"c"], "lines"),
-    counts=Counts(
-        samples=1_012, kept=1_005, removed=5, review=4, errors=2, unknown=900, own=7, granted=6,
-        below_evidence=8,
-        removed_by={"pdq": 3, "iptc": 1, "another": 1}, status={"ok": 5, "malformed": 2},
-        preference={"reserved": 5, "none": 2},
+RECEIPT = configured(
+    replace(
+        RUN,
+        input=Content(digest={"dirHash": "1" * 64}, files=19, bytes=1000),
+        output=Content(digest={"dirHash": "2" * 64}, files=12, bytes=512),
+        counts=Counts(
+            samples=1_012, kept=1_005, removed=5, review=4, errors=2, unknown=900, own=7, granted=6,
+            below_evidence=8,
+            removed_by={"pdq": 3, "iptc": 1, "another": 1}, status={"ok": 5, "malformed": 2},
+            preference={"reserved": 5, "none": 2},
+        ),
+        registries=(
+            Asked(
+                url="https://registry.example", origin=None, as_of_seq=48_112, asked="full", checkpoint=None
+            ),
+            Asked(url=None, origin="log.example", as_of_seq=None, asked="snapshot", checkpoint=None),
+        ),
+        started="2026-11-22T05:00:00Z",
+        finished="2026-11-22T05:00:09Z",
     ),
-    registries=(
-        Asked(url="https://registry.example", origin=None, as_of_seq=48_112, asked="full", checkpoint=None),
-        Asked(url=None, origin="log.example", as_of_seq=None, asked="snapshot", checkpoint=None),
-    ),
-    started="2026-11-22T05:00:00Z",
-    finished="2026-11-22T05:00:09Z",
-    resumed=0,
+    licences=("https://licence.example/1",),
+    min_evidence=2,
+    own_works="5" * 64,
+    own_works_count=3,
+    grants=("6" * 64,),
 )  # fmt: skip
 DECLARED = Declared(
     title="Cosy chairs",
@@ -91,9 +79,7 @@ _PLAIN = _signed(RECEIPT)
 
 def told_of(declared: Declared = Declared(), receipt: Receipt = RECEIPT, **changes: object) -> Told:  # noqa: B008 - frozen
     """What documents are made of, signed and read back; ``changes`` are those of the configuration."""
-    if changes:
-        how = replace(receipt.configuration, **changes)
-        receipt = replace(receipt, configuration=how, configuration_sha256=how.sha256)
+    receipt = configured(receipt, **changes) if changes else receipt
     return Told(_PLAIN if receipt is RECEIPT else _signed(receipt), declared)
 
 
