@@ -182,8 +182,6 @@ def is_done(quarantine):
     return journal.exists() and json.loads(journal.read_text())["done"]
 
 
-# Another module of the tests has imported it; the child that is forked here does not use it.
-@pytest.mark.filterwarnings("ignore:lance is not fork-safe:UserWarning")
 @pytest.mark.parametrize("disk", ["this disk", "other disk"])
 def test_a_kill_at_any_step_is_finished_by_the_same_run(in_place, live, tmp_path, kit, copies, disk):
     files = {
