@@ -7,6 +7,7 @@ by the place where it was read, with the words that were found there.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from registry.oneline import one_line
 from registry.preference import Mode, Preference, Use
 from registry.statement import Match, Quality, Signal, Statement
 
@@ -31,7 +32,7 @@ class Ground:
 def reason(ground: Ground) -> str:
     """Return the sentence for a decision that something said led to; requires a deciding statement."""
     statement = ground.deciding[0]
-    who = f" by “{_line(statement.label)}”" if statement.label else ""
+    who = f" by “{one_line(statement.label)}”" if statement.label else ""
     said = f"{_said(ground, statement).capitalize()} for {ground.use}{who}"
     return f"{said}: {_how(statement)}{_tail(ground, statement)}."
 
@@ -47,7 +48,7 @@ def silence(use: Use, mode: Mode, unheard: Iterable[Statement] = ()) -> str:
 def lifted(ground: Ground) -> str:
     """Return the sentence where a grant lifted all that was said; requires a lifted statement."""
     statement = ground.lifted[0]
-    who = f" by “{_line(statement.label)}”" if statement.label else ""
+    who = f" by “{one_line(statement.label)}”" if statement.label else ""
     said = f"{str(statement.preferences[ground.use]).capitalize()} for {ground.use}{who}"
     weak = "; its evidence permits nothing by itself, and strict mode leaves it out"
     left_out = weak if ground.mode is Mode.STRICT else ""
@@ -153,13 +154,8 @@ def _words(signal: Signal) -> str:
 
 
 def _short(said: str) -> str:
-    line = _line(said)
+    line = one_line(said)
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
-
-
-def _line(said: str) -> str:
-    """Return words of others as a part of a sentence: one line, and nothing that a terminal obeys."""
-    return " ".join("".join(one if one.isprintable() else " " for one in said).split())
 
 
 _LONGEST = 120

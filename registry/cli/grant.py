@@ -27,6 +27,7 @@ from registry.dsse import Envelope
 from registry.errors import GrantError, InputError, ProofError, RegistryAnswerError
 from registry.grant import Grant, is_grant_id, open_grant, parse_grant
 from registry.note import Verifier
+from registry.oneline import one_line
 from registry.preference import Use
 
 __all__ = ["grant"]
@@ -308,5 +309,4 @@ def _print(found: Grant) -> None:
     }
     for name, fact in facts.items():
         if fact:
-            line = " ".join("".join(one if one.isprintable() else " " for one in fact).split())
-            click.echo(f"  {name:12} {line}")
+            click.echo(f"  {name:12} {one_line(fact)}")

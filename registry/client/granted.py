@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from registry.grant import Grant
+from registry.oneline import one_line
 from registry.statement import Statement
 
 __all__ = ["HeldGrant", "HeldGrants", "told_of", "utc"]
@@ -76,11 +77,10 @@ class HeldGrants:
 def told_of(grant: Grant) -> str:
     """Return what people are told of a grant: one line, and nothing that a terminal obeys."""
     whole = "all of" if grant.works is None else f"{len(grant.works):,} of the works of"
-    who = "".join(one if one.isprintable() else " " for one in grant.licensee)
     uses = ", ".join(grant.uses)
     return (
-        f"grant {grant.id} of {grant.registry}: {uses} to “{who}” until {utc(grant.valid_until)}, {whole} "
-        f"reservation {grant.reservation}"
+        f"grant {grant.id} of {grant.registry}: {uses} to “{one_line(grant.licensee)}” "
+        f"until {utc(grant.valid_until)}, {whole} reservation {grant.reservation}"
     )
 
 

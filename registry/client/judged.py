@@ -105,10 +105,11 @@ def _spoken_of(rows: Rows, judges: Judges, *, in_marks: bool) -> tuple[NDArray[n
 
 def _judged(rows: Rows, places: list[int], judges: Judges, hashers: Hashers) -> dict[int, Verdict]:
     """Return the verdicts on the rows at ``places``, by place."""
-    found: dict[int, list[Verdict]] = {}
+    found: dict[int, list[Verdict]] = {place: [] for place in places}
     for judged in judge_all(rows.samples(places), judges, hashers):
         for verdict in judged:
-            found.setdefault(int(verdict.sample.key) - rows.first, []).append(_bare(verdict))
+            found[int(verdict.sample.key) - rows.first].append(_bare(verdict))
+    # A row without any verdict is an error here: it must not pass for one that nobody has spoken of.
     return {place: gravest(verdicts) for place, verdicts in found.items()}
 
 

@@ -4,13 +4,14 @@ Names, reasons and addresses come from datasets and registries: they are written
 nothing else. No link, picture, mention or HTML comes of them.
 """
 
-import re
 from collections.abc import Iterator
 from itertools import islice
 
 from registry.client.cards import kind_of
 from registry.client.summary import FilterSummary
 from registry.client.verdicts import Verdict
+from registry.documents.escaping import markdown_escaped
+from registry.oneline import one_line
 from registry.preference import Action
 
 __all__ = ["SHOWN", "markdown"]
@@ -19,8 +20,6 @@ SHOWN = 20
 """Most samples that are named."""
 
 _LONGEST = 300
-_SPECIAL = re.compile(r"[\\`*_{}\[\]<>|~&!$]")
-_LINKED = re.compile(r"[@#]|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
 _WHAT = {
     Action.REMOVE: "removed",
     Action.REVIEW: "to look at",
@@ -77,8 +76,5 @@ def _row(verdict: Verdict) -> str:
 
 def _text(text: str) -> str:
     """Return text in one line, shortened, with everything escaped that Markdown would read."""
-    line = " ".join("".join(one if one.isprintable() else " " for one in text).split())
-    if len(line) > _LONGEST:
-        line = line[: _LONGEST - 1] + "…"
-    # GitHub links addresses, mentions and numbers after it has rendered the rest: these are broken up.
-    return _LINKED.sub(r"\g<0><!-- -->", _SPECIAL.sub(r"\\\g<0>", line))
+    line = one_line(text)
+    return markdown_escaped(line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…")

@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from registry.client.place import MAX_FILE_BYTES, Place, sized
 from registry.errors import PictureError
@@ -33,6 +34,8 @@ __all__ = [
     "hash_files",
     "said_by",
 ]
+
+T = TypeVar("T")
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jxl", ".heic", ".heif"}
@@ -90,14 +93,17 @@ class Hashers:
         the signals in the file are read.
         """
         work = _registered if registered else _queried
-        places = [path if isinstance(path, Place) else Place(path) for path in paths]
-        if self._workers == 1 or (self._pool is None and len(places) <= _FEW):
-            return map(work, places)
+        return self.run(work, [path if isinstance(path, Place) else Place(path) for path in paths])
+
+    def run(self, work: Callable[[T], Hashed], items: Sequence[T]) -> Iterator[Hashed]:
+        """Begin hashing ``items`` by ``work``, a function of a module, and return them hashed, in order."""
+        if self._workers == 1 or (self._pool is None and len(items) <= _FEW):
+            return map(work, items)
         if self._pool is None:
             # Spawned, because forking a process with threads is unsafe and not to be had everywhere.
             spawn = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._workers, mp_context=spawn)
-        return self._pool.map(work, places, chunksize=4)
+        return self._pool.map(work, items, chunksize=4)
 
 
 def hash_files(

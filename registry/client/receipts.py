@@ -25,6 +25,7 @@ from registry.errors import CaveatError, ProofError, RegistryError
 from registry.fingerprint import PHASH_RADIUS, REVIEW_RADIUS, STRICT_RADIUS, VERSION
 from registry.model_checks import Check, Result
 from registry.note import Signer, parse_checkpoint
+from registry.oneline import one_line
 from registry.preference import Action
 from registry.receipt import (
     MAPPING_VERSION,
@@ -210,13 +211,13 @@ def _configuration(summary: FilterSummary, *, subset: bool) -> Configuration:
         phash_bits=PHASH_RADIUS,
         possible_copies=rules.review,
         site_signals=summary.sites_asked,
-        licences=tuple(map(_plain, sorted(rules.met))),
+        licences=tuple(map(one_line, sorted(rules.met))),
         min_evidence=rules.min_evidence,
         own_works=rules.own.digest or None,
         own_works_count=len(rules.own.sha256s) + len(rules.own.pdqs),
         grants=tuple(sorted(digest_of(one.encode()) for one in rules.grants.ids)),
-        organisation=_plain(rules.organisation),
-        purpose=_plain(rules.purpose),
+        organisation=one_line(rules.organisation),
+        purpose=one_line(rules.purpose),
         subset=subset,
     )
 
@@ -279,8 +280,3 @@ def _public(url: str) -> str:
     """Return the address of a registry without a name and a password in it."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def _plain(text: str) -> str:
-    """Return text without what a receipt cannot hold: control characters and the ends of lines."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())

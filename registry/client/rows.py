@@ -6,11 +6,9 @@ everything in it does; one that could not be checked never stays. Nothing is ask
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ import numpy as np
 from registry.client.formats import Sample
 from registry.client.formats.key_columns import Gathered
 from registry.client.judged import JudgedRows, gravest, judge_rows
-from registry.client.pictures import Hashed, Hashers
+from registry.client.pictures import Hashers
 from registry.client.place import Place
 from registry.client.row_pictures import RowPicture, hash_picture, pictures_of
 from registry.client.tally import Tally
@@ -92,15 +90,13 @@ class RowJudge:
 
     def __init__(self, judges: Judges, workers: int = 1) -> None:
         _require_registries(judges)
-        self._judges, self._workers = judges, workers
-        self._pool: ProcessPoolExecutor | None = None
+        self._judges, self._hashers = judges, Hashers(workers)
 
     def __enter__(self) -> "RowJudge":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        self._hashers.__exit__()
 
     def judge(self, values: Mapping[str, Sequence[Any]], columns: Columns, first: int) -> JudgedRows:
         """Judge rows by what stands in ``columns``; ``first`` is the number of the first of them.
@@ -123,19 +119,11 @@ class RowJudge:
         for place, own in enumerate(pictures):
             known = tuple(url for column in urls if (url := column[place]))
             samples += _samples(str(first + place), known, own)
-        hashed = self._hashed([one for own in pictures for one in own])
+        hashed = self._hashers.run(hash_picture, [one for own in pictures for one in own])
         by_key: dict[str, list[Verdict]] = defaultdict(list)
         for verdict in judge(samples, hashed, self._judges):
             by_key[verdict.sample.key].append(verdict)
         return [gravest(by_key[str(first + place)]) for place in range(len(pictures))]
-
-    def _hashed(self, pictures: Sequence[RowPicture]) -> Iterable[Hashed]:
-        if self._workers == 1:
-            return map(hash_picture, pictures)
-        if self._pool is None:
-            # Spawned, because forking a process with threads is unsafe and not to be had everywhere.
-            self._pool = ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
-        return self._pool.map(hash_picture, pictures, chunksize=4)
 
 
 def _samples(key: str, urls: tuple[str, ...], pictures: Sequence[RowPicture]) -> list[Sample]:

@@ -11,7 +11,8 @@ from typing import Any
 
 from registry.documents.declared import Declared
 from registry.documents.escaping import WHO_VOUCHES, markdown_item, markdown_text, yaml_front_matter
-from registry.documents.facts import Told, digest_text, plain, sections_of
+from registry.documents.facts import Told, digest_text, sections_of
+from registry.oneline import one_line
 from registry.receipt import Receipt
 from registry.strictly import wire_of
 
@@ -84,9 +85,9 @@ def _measured(receipt: Receipt) -> dict[str, object]:
     counts, how = receipt.counts, receipt.configuration
     told: dict[str, Any] = {
         "finished": receipt.finished,
-        "tool": f"{plain(receipt.tool.name)} {plain(receipt.tool.version)}",
-        "use": plain(how.use),
-        "mode": plain(how.mode),
+        "tool": f"{one_line(receipt.tool.name)} {one_line(receipt.tool.version)}",
+        "use": one_line(how.use),
+        "mode": one_line(how.mode),
         "site_signals": how.site_signals,
         "min_evidence": how.min_evidence,
         "registries": [
@@ -97,7 +98,7 @@ def _measured(receipt: Receipt) -> dict[str, object]:
     names = ("samples", "kept", "removed", "review", "errors", "unknown", "granted", "below_evidence")
     told |= {name: getattr(counts, name) for name in names}
     return told | {
-        "removed_by": {plain(name): count for name, count in sorted(counts.removed_by.items())},
+        "removed_by": {one_line(name): count for name, count in sorted(counts.removed_by.items())},
         "grants": len(how.grants),
         "output": digest_text(receipt.output),
     }
@@ -107,10 +108,10 @@ def _repeated(receipt: Receipt) -> dict[str, object]:
     """Return the words of the maker that the receipt repeats."""
     how = receipt.configuration
     said: dict[str, object] = {
-        "licences_met": list(map(plain, how.licences)),
+        "licences_met": list(map(one_line, how.licences)),
         "own_works_kept": receipt.counts.own,
-        "research_by": plain(how.organisation),
-        "research_for": plain(how.purpose),
+        "research_by": one_line(how.organisation),
+        "research_for": one_line(how.purpose),
     }
     return {name: one for name, one in said.items() if one}
 

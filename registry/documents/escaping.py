@@ -1,7 +1,7 @@
 """Text of others in each language of documents, so that it is text there and nothing else.
 
 Text is one line without control characters (:mod:`registry.documents.declared` and
-:func:`registry.documents.facts.plain` see to it). A web address that is only an address becomes a link.
+:func:`registry.oneline.one_line` see to it). A web address that is only an address becomes a link.
 """
 
 import html
@@ -12,7 +12,14 @@ import yaml
 from registry.documents.declared import is_address
 from registry.documents.facts import NOT_STATED, Fact
 
-__all__ = ["WHO_VOUCHES", "html_text", "markdown_item", "markdown_text", "yaml_front_matter"]
+__all__ = [
+    "WHO_VOUCHES",
+    "html_text",
+    "markdown_escaped",
+    "markdown_item",
+    "markdown_text",
+    "yaml_front_matter",
+]
 
 WHO_VOUCHES = (
     "Every line says who vouches for it: **measured** by the tool, **declared** by the maker, "
@@ -29,11 +36,13 @@ def markdown_text(text: str) -> str:
     """Return text as Markdown, CommonMark or GitHub's, for within a line or a cell of a table."""
     parts = _WORD.split(text)
     return "".join(
-        f"<{part}>" if at % 2 and is_address(part) else _escaped(part) for at, part in enumerate(parts)
+        f"<{part}>" if at % 2 and is_address(part) else markdown_escaped(part)
+        for at, part in enumerate(parts)
     )
 
 
-def _escaped(text: str) -> str:
+def markdown_escaped(text: str) -> str:
+    """Return text as Markdown in which nothing is a link, a mention or markup."""
     # Some readers link addresses and mentions after they have read the rest: these are broken up.
     return _LINKED.sub(r"\g<0><!-- -->", _SPECIAL.sub(r"\\\g<0>", text))
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from registry.documents.declared import Declared
 from registry.documents.escaping import WHO_VOUCHES, markdown_item, markdown_text
-from registry.documents.facts import NOT_STATED, Fact, Source, Told, are_pictures, plain, sections_of
+from registry.documents.facts import NOT_STATED, Fact, Source, Told, are_pictures, sections_of
+from registry.oneline import one_line
 
 __all__ = ["eu_template"]
 
@@ -103,7 +104,7 @@ def _protocols(told: Told) -> Fact:
     places = ["in the registries below"]
     places += ["in the works themselves"] if are_pictures(told.receipt) else []
     places += ["at their sites"] if how.site_signals else []
-    text = f"looked for reservations for {plain(how.use)} {', '.join(places)}"
+    text = f"looked for reservations for {one_line(how.use)} {', '.join(places)}"
     return Fact("Measures to respect reservations", text, Source.MEASURED)
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from registry.documents.declared import CREDITED, Artist, Conveyed, Declared, Upstream
 from registry.dsse import keyid_of
 from registry.model_receipt import Signed
+from registry.oneline import one_line
 from registry.preference import Mode
 from registry.reasons import protocol_name
 from registry.receipt import Asked, Content, Counts, Receipt
@@ -26,7 +27,6 @@ __all__ = [
     "are_pictures",
     "digest_text",
     "name_of",
-    "plain",
     "sections_of",
 ]
 
@@ -127,18 +127,13 @@ def digest_text(content: Content) -> str:
     return f"{algorithm}:{digest}"
 
 
-def plain(text: str) -> str:
-    """Return a text of a receipt as one line, without what cannot be seen."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
-
-
 def _consents(told: Told) -> Iterator[Fact]:
     yield from _refusals(told.receipt)
     if told.receipt.configuration.grants:
         number, kept = len(told.receipt.configuration.grants), told.receipt.counts.granted
         yield _measured("Grants", f"{number:,} from those who had refused, by which {kept:,} are kept")
     if told.receipt.configuration.licences:
-        met = ", ".join(map(plain, told.receipt.configuration.licences))
+        met = ", ".join(map(one_line, told.receipt.configuration.licences))
         yield Fact("Conditions the maker meets", met, Source.DECLARED)
     for artist in sorted(told.declared.artists, key=lambda one: one.says == CREDITED):
         yield Fact("Credited" if artist.says == CREDITED else "Consent", _artist(artist), Source.DECLARED)
@@ -164,7 +159,7 @@ def _causes(by: Mapping[str, int]) -> str:
 
 
 def _cause(name: str) -> str:
-    return _CAUSES.get(name) or f"by {protocol_name(plain(name))}"
+    return _CAUSES.get(name) or f"by {protocol_name(one_line(name))}"
 
 
 def _artist(artist: Artist) -> str:
@@ -179,8 +174,8 @@ def _artist(artist: Artist) -> str:
 
 def _run(told: Told) -> Iterator[Fact]:
     receipt, counts, how = told.receipt, told.receipt.counts, told.receipt.configuration
-    tool = f"{plain(receipt.tool.name)} {plain(receipt.tool.version)}"
-    asked = f"for {plain(how.use)}, mode {plain(how.mode)}"
+    tool = f"{one_line(receipt.tool.name)} {one_line(receipt.tool.version)}"
+    asked = f"for {one_line(how.use)}, mode {one_line(how.mode)}"
     yield _measured("Filtered", f"{receipt.finished[:10]} by {tool}, {asked}")
     yield from (_measured("Registry", _registry(one)) for one in receipt.registries)
     yield _measured("Sites of the works", "asked too" if how.site_signals else "not asked")
@@ -203,13 +198,13 @@ def _words_of_the_maker(receipt: Receipt) -> Iterator[Fact]:
     if how.own_works:
         yield Fact("The maker’s own works", f"{receipt.counts.own:,} kept, not proven", Source.DECLARED)
     if how.organisation:
-        yield Fact("Research by", plain(how.organisation), Source.DECLARED)
+        yield Fact("Research by", one_line(how.organisation), Source.DECLARED)
     if how.purpose:
-        yield Fact("Research for", plain(how.purpose), Source.DECLARED)
+        yield Fact("Research for", one_line(how.purpose), Source.DECLARED)
 
 
 def _registry(one: Asked) -> str:
-    names = [plain(name) for name in (one.url, one.origin) if name and plain(name)] or [NOT_STATED]
+    names = [one_line(name) for name in (one.url, one.origin) if name and one_line(name)] or [NOT_STATED]
     state = "asked about nothing" if one.as_of_seq is None else f"as of event {one.as_of_seq:,}"
     return f"{' · '.join(names)}, {state} ({_WAYS[one.asked]})"
 

@@ -18,10 +18,10 @@ from registry.documents.facts import (
     are_pictures,
     digest_text,
     name_of,
-    plain,
     sections_of,
 )
 from registry.dsse import keyid_of
+from registry.oneline import one_line
 
 __all__ = ["spdx"]
 
@@ -65,7 +65,7 @@ class _Graph:
         return [*self._document(at, agent, dataset), *self._elements]
 
     def _document(self, at: str, agent: str, dataset: str) -> Iterator[dict[str, Any]]:
-        tool = self._add("Tool", "tool", name=f"{plain(self._told.receipt.tool.name)}")
+        tool = self._add("Tool", "tool", name=f"{one_line(self._told.receipt.tool.name)}")
         yield {
             "type": "CreationInfo",
             "@id": _MADE,
