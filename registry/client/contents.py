@@ -7,7 +7,7 @@ the account, as ``sha256sum -c`` reads it. Hidden files are left out, as the for
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -22,10 +22,28 @@ from registry.preference import Action
 from registry.receipt import Content, Decisions, decisions_over, digest_of
 from registry.sums import sums_of
 
-__all__ = ["Digested", "content_of", "decided", "left_out_of", "source_content"]
+__all__ = [
+    "BESIDE",
+    "LINES",
+    "Digested",
+    "Measured",
+    "content_of",
+    "decided",
+    "decided_files",
+    "folder_of",
+    "hashed",
+    "left_out_of",
+    "lines_of",
+    "source_content",
+]
+
+BESIDE = "beside"
+"""Name of the decisions on what lies beside shards, where each shard's are a file of their own."""
+
+LINES = "decisions.jsonl"
+"""The decisions on files. Where they are one file a shard, this is those one after the other."""
 
 _AT_ONCE = 10_000
-_LINES = "decisions.jsonl"
 _FILES = "decisions"
 
 
@@ -35,6 +53,16 @@ class Digested:
 
     content: Content
     sums: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a receipt says of the files of a run; ``gone`` as :func:`left_out_of` returns it."""
+
+    input: Content
+    output: Content
+    decisions: Decisions
+    gone: tuple[Counter[str], Counter[str]]
 
 
 def source_content(source: Path, format_name: str, workers: int = 1) -> Digested:
@@ -59,28 +87,33 @@ def content_of(path: Path, workers: int = 1, name: str = "") -> Digested:
     """
     if path.is_dir():
         return _digested(path, walk(path), workers)
-    sha256, size = _hashed(path)
+    sha256, size = hashed(path)
     content = Content(digest={"sha256": sha256}, files=1, bytes=size)
     return Digested(content, sums_of({name or path.name: sha256}))
 
 
-def _digested(root: Path, names: Iterable[str], workers: int) -> Digested:
-    digests, size, remaining = {}, 0, iter(names)
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        # Some at a time: each that is handed to the pool is held until its turn.
-        while some := list(islice(remaining, _AT_ONCE)):
-            hashed = pool.map(_hashed, [root / name for name in some])
-            for name, (sha256, count) in zip(some, hashed, strict=True):
-                digests[name] = sha256
-                size += count
-    sums = sums_of(digests)
-    return Digested(Content(digest={"dirHash": digest_of(sums)}, files=len(digests), bytes=size), sums)
+def folder_of(found: Mapping[str, tuple[str, int]]) -> Digested:
+    """Return the content of a folder: name → SHA-256 and size in bytes of each of its files."""
+    sums = sums_of({name: sha256 for name, (sha256, _) in found.items()})
+    size = sum(size for _, size in found.values())
+    return Digested(Content(digest={"dirHash": digest_of(sums)}, files=len(found), bytes=size), sums)
 
 
-def _hashed(path: Path) -> tuple[str, int]:
+def hashed(path: Path) -> tuple[str, int]:
+    """Return the SHA-256 of a file, and its size in bytes. Raises OSError."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return digest.hexdigest(), os.fstat(file.fileno()).st_size
+
+
+def _digested(root: Path, names: Iterable[str], workers: int) -> Digested:
+    found: dict[str, tuple[str, int]] = {}
+    remaining = iter(names)
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        # Some at a time: each that is handed to the pool is held until its turn.
+        while some := list(islice(remaining, _AT_ONCE)):
+            found.update(zip(some, pool.map(hashed, [root / name for name in some]), strict=True))
+    return folder_of(found)
 
 
 def decided(account: Path) -> Decisions:
@@ -90,10 +123,29 @@ def decided(account: Path) -> Decisions:
     """
     lines, files = _decision_files(account)
     if not files:
-        with lines[0].open("rb") as read:
-            return decisions_over((line.rstrip(b"\n") for line in read), "lines")
-    sums = (sums_of({_below(one, account): _hashed(one)[0]}) for one in (*lines, *files))
-    return decisions_over((line.rstrip(b"\n") for line in sums), "files")
+        return decisions_over((line.rstrip(b"\n") for line in lines_of(lines)), "lines")
+    return decided_files({_below(one, account): hashed(one)[0] for one in files}, lines_of(lines))
+
+
+def decided_files(files: Mapping[str, str], lines: Iterable[bytes] = ()) -> Decisions:
+    """Return the root over the decisions on tables: name below the account → SHA-256, hexadecimal.
+
+    ``lines`` are the decisions on what was no table, with their ends.
+    """
+    whole, is_any = hashlib.sha256(), False
+    for line in lines:
+        whole.update(line)
+        is_any = True
+    first = [sums_of({LINES: whole.hexdigest()})] if is_any else []
+    each = (sums_of({name: files[name]}) for name in sorted(files))
+    return decisions_over((line.rstrip(b"\n") for line in (*first, *each)), "files")
+
+
+def lines_of(files: Iterable[Path]) -> Iterator[bytes]:
+    """Yield the lines of some files, one after the other, with their ends. Raises OSError."""
+    for path in files:
+        with path.open("rb") as read:
+            yield from read
 
 
 def left_out_of(account: Path) -> tuple[Counter[str], Counter[str]]:
@@ -112,16 +164,24 @@ def left_out_of(account: Path) -> tuple[Counter[str], Counter[str]]:
     return statuses, preferences
 
 
-def _decision_files(account: Path) -> tuple[list[Path], list[Path]]:
-    """Return the file of lines, if there is one, and those of tables, by name."""
-    lines = [one for one in (account / _LINES,) if one.exists()]
-    folder = account / _FILES
-    files = sorted((one for one in folder.rglob("*") if one.is_file()), key=lambda one: _below(one, account))
+def _decision_files(account: Path) -> tuple[Sequence[Path], Sequence[Path]]:
+    """Return the files of lines, in their order, and those of tables, by name."""
+    whole, folder = account / LINES, account / _FILES
+    below = sorted((one for one in folder.rglob("*") if one.is_file()), key=lambda one: _below(one, account))
+    parts = sorted((one for one in below if one.suffix == ".jsonl"), key=lambda one: _in_order(one, folder))
+    lines = [whole] if whole.exists() else parts
+    files = [one for one in below if one not in set(lines)]
     if not lines and not files:
         raise DatasetError(
             f"{account} holds no decisions", hint="Give the account of a run of caveat filter."
         )
     return lines, files
+
+
+def _in_order(path: Path, folder: Path) -> tuple[bool, str]:
+    """Return by what decisions on shards follow each other: their names, and what lies beside comes last."""
+    name = path.relative_to(folder).with_suffix("").as_posix()
+    return name == BESIDE, name
 
 
 def _below(path: Path, account: Path) -> str:

@@ -13,7 +13,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import registry
-from registry.client.contents import Digested, content_of, decided, left_out_of, source_content
+from registry.client.contents import (
+    Digested,
+    Measured,
+    content_of,
+    decided,
+    left_out_of,
+    source_content,
+)
 from registry.client.documents import write_card
 from registry.client.http import RegistryClient
 from registry.client.making import account_folder
@@ -53,6 +60,7 @@ __all__ = [
     "find_receipt",
     "this_tool",
     "write_input",
+    "write_measured",
     "write_receipt",
 ]
 
@@ -104,18 +112,27 @@ def write_receipt(
     name = "" if summary.target is None else Path(str(summary.target)).name
     made = content_of(output, run.workers, name)
     (account / OUTPUT_SUMS).write_bytes(made.sums)
-    decisions = decided(account)
+    write_measured(
+        account, summary, run, Measured(given, made.content, decided(account), left_out_of(account))
+    )
+
+
+def write_measured(account: Path, summary: FilterSummary, run: ReceiptOf, measured: Measured) -> None:
+    """Write the receipt of a run whose files were digested before, as :func:`write_receipt` does.
+
+    The lists of the files are not written.
+    """
     configuration = _configuration(summary, subset=run.subset)
     receipt = Receipt(
         maker=run.signer.verifier.text,
         tool=this_tool(),
         configuration=configuration,
         configuration_sha256=configuration.sha256,
-        input=given,
-        output=made.content,
-        decisions=decisions,
-        counts=_counts(summary, account),
-        registries=_asked(summary, run, decisions),
+        input=measured.input,
+        output=measured.output,
+        decisions=measured.decisions,
+        counts=_counts(summary, measured),
+        registries=_asked(summary, run, measured.decisions),
         started=timestamp(run.started),
         finished=timestamp(max(int(time.time()), run.started)),
         resumed=summary.resumed,
@@ -222,8 +239,8 @@ def _configuration(summary: FilterSummary, *, subset: bool) -> Configuration:
     )
 
 
-def _counts(summary: FilterSummary, account: Path) -> Counts:
-    status, preference = left_out_of(account)
+def _counts(summary: FilterSummary, measured: Measured) -> Counts:
+    status, preference = measured.gone
     return Counts(
         samples=summary.samples,
         kept=summary.kept,
