@@ -3,9 +3,9 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from registry import tables
+from registry import tables, watch_tables
 
-assert tables.__all__  # noqa: S101 - importing it is what fills the metadata
+assert tables.__all__ and watch_tables.__all__  # noqa: S101, PT018 - importing them fills the metadata
 context.configure(connection=context.config.attributes["connection"], target_metadata=SQLModel.metadata)
 with context.begin_transaction():
     context.run_migrations()
