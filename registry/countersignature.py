@@ -6,12 +6,13 @@ items, when, as of which event, and the hashes over all of them. Both are kept i
 
     {"countersignatures":[ENVELOPE, …],"receipt":ENVELOPE}
 
+The receipt names the runs that the tickets are of, so that no other receipt is countersigned with them.
+
 Read strictly: what is accepted is what would have been written, RFC 8785.
 
 Source: in-toto Statement v1; DSSE; RFC 6962.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,11 +24,12 @@ from registry import dsse
 from registry.dsse import Envelope
 from registry.errors import InputError, ProofError
 from registry.jsontext import strict_json
+from registry.merkle import root_of
 from registry.model_receipt import Signed
 from registry.note import Signer, Verifier
 from registry.receipt import PAYLOAD_TYPE, Asked, predicate_of, seconds_of, statement_of, timestamp
 from registry.strictly import parsed, wire_of
-from registry.tickets import Ticket
+from registry.tickets import Ticket, root_of_runs
 
 __all__ = [
     "ABOUT",
@@ -50,8 +52,8 @@ ABOUT = (
 )
 """What every countersignature says of itself, to the letter."""
 
-MAX_COUNTERSIGNATURES = 20
-"""Most registries that countersign one receipt."""
+MAX_COUNTERSIGNATURES = 100
+"""Most countersignatures of one receipt: each is of one registry, and of 10,000 runs at most."""
 
 _SKEW = 300
 """Seconds by which the maker's clock may be wrong."""
@@ -63,16 +65,18 @@ _MEMBERS = {"receipt", "countersignatures"}
 class Countersignature:
     """What ``registry``, by the name of its log, answered to the run of ``receipt``, a statement's SHA-256.
 
-    ``run`` is the SHA-256 of what the tickets call the run; ``asked`` and ``answered`` are the RFC 6962 roots
-    over the requests and the answers, hexadecimal; ``as_of_seq`` is the lowest event of the answers;
-    ``first`` and ``last`` are RFC 3339. ``checkpoint`` is the log's state when this was signed, None before
-    the first.
+    ``run`` is the root by which the receipt names what the tickets are of, ``runs`` how many these are: a
+    process that asks is one. ``asked`` and ``answered`` are the RFC 6962 roots over the requests and the
+    answers, hexadecimal; over several runs those of the tree in which the root of each stands for a leaf's
+    hash. ``as_of_seq`` is the lowest event of the answers; ``first`` and ``last`` are RFC 3339.
+    ``checkpoint`` is the log's state when this was signed, None before the first.
     """
 
     about: str = ABOUT
     registry: str
     receipt: str
     run: str
+    runs: int
     requests: int
     items: int
     asked: str
@@ -92,8 +96,8 @@ class Countersignature:
                 raise ProofError(f"{name}: {getattr(self, name)[:70]!r} is no SHA-256")
         if seconds_of(self.first) > seconds_of(self.last):
             raise ProofError(f"the last answer of {self.last}, before the first of {self.first}")
-        if not self.requests:
-            raise ProofError("requests: none was answered")
+        if not 1 <= self.runs <= self.requests:
+            raise ProofError(f"requests: {self.requests} were answered, to {self.runs} runs")
 
     def to_statement(self) -> bytes:
         """Return the statement about the receipt: RFC 8785, without a newline."""
@@ -143,26 +147,28 @@ class Bundle:
 
 
 def countersign(
-    signed: Signed, ticket: Ticket, signer: Signer, checkpoint: str | None
+    signed: Signed, tickets: Sequence[Ticket], signer: Signer, checkpoint: str | None
 ) -> tuple[Countersignature, Envelope]:
     """Return what the registry whose log ``signer`` signs answered to the run of a receipt, signed.
 
-    ``ticket`` stands for the whole run, from its request 0 on. Raises :class:`ProofError` unless the receipt
-    says that this registry was asked, in the time of the tickets, and as of no later event than they say.
+    ``tickets`` are as :func:`registry.tickets.merge_runs` returns them. Raises :class:`ProofError` unless the
+    receipt names their runs, and says that this registry was asked, in the time of the tickets, and as of no
+    later event than they say.
     """
-    asked = _asked(signed, signer.name)
-    _require_same_run(signed, ticket, asked)
+    run = root_of_runs(one.run for one in tickets).hex()
+    _require_same_run(signed, tickets, _asked(signed, signer.name, run))
     said = Countersignature(
         registry=signer.name,
         receipt=signed.sha256,
-        run=hashlib.sha256(ticket.run).hexdigest(),
-        requests=ticket.end,
-        items=ticket.items,
-        asked=ticket.asked.hex(),
-        answered=ticket.answered.hex(),
-        as_of_seq=ticket.as_of_seq,
-        first=timestamp(ticket.first),
-        last=timestamp(ticket.last),
+        run=run,
+        runs=len(tickets),
+        requests=sum(one.end for one in tickets),
+        items=sum(one.items for one in tickets),
+        asked=root_of(one.asked for one in tickets).hex(),
+        answered=root_of(one.answered for one in tickets).hex(),
+        as_of_seq=min(one.as_of_seq for one in tickets),
+        first=timestamp(min(one.first for one in tickets)),
+        last=timestamp(max(one.last for one in tickets)),
         checkpoint=checkpoint,
     )
     statement = said.to_statement()
@@ -187,14 +193,14 @@ def open_countersignature(envelope: Envelope, signed: Signed, keys: Sequence[Ver
     """Read the countersignature of a receipt, signed by one of ``keys``.
 
     Raises :class:`ProofError`, also when it is of another receipt, when another log's key signed it than that
-    of the registry it names, or when the receipt says that this registry was not asked.
+    of the registry it names, or when the receipt says that this registry was not asked, or not in this run.
     """
     said = parse_countersignature(envelope.payload)
     named = [one for one in keys if one.name == said.registry]
     dsse.verify(envelope, named, PAYLOAD_TYPE)
     if said.receipt != signed.sha256:
         raise ProofError(f"it is of the receipt {said.receipt}, and this one is {signed.sha256}")
-    asked = _asked(signed, said.registry)
+    asked = _asked(signed, said.registry, said.run)
     if asked.as_of_seq is not None and asked.as_of_seq > said.as_of_seq:
         raise ProofError(_LATER.format(receipt=asked.as_of_seq, registry=said.as_of_seq))
     return said
@@ -203,32 +209,38 @@ def open_countersignature(envelope: Envelope, signed: Signed, keys: Sequence[Ver
 _LATER = "the receipt says as of event {receipt:,}, and the registry answered as of event {registry:,}"
 
 
-def _asked(signed: Signed, origin: str) -> Asked:
-    """Return what the receipt says of the registry whose log has this name."""
+def _asked(signed: Signed, origin: str, run: str) -> Asked:
+    """Return what the receipt says of the registry whose log has this name, and that was asked in ``run``."""
     found = [one for one in signed.receipt.registries if one.origin == origin]
-    if len(found) != 1:
+    if not found:
         raise ProofError(f"the receipt does not say that the registry with the log {origin} was asked")
-    if found[0].asked == "snapshot":
+    if all(one.asked == "snapshot" for one in found):
         raise ProofError(
             "the run asked a snapshot: nothing was sent, so there is nothing to countersign",
             hint="A run that works offline has no countersignature.",
         )
-    return found[0]
+    # A mirror has the log of the registry that it follows, and gives no tickets.
+    named = next((one for one in found if run in one.runs), None)
+    if named is None:
+        raise ProofError(
+            f"the receipt does not name the run of these tickets, {run}",
+            hint="A receipt is signed with the names of its runs; tickets of others prove nothing of it.",
+        )
+    return named
 
 
-def _require_same_run(signed: Signed, ticket: Ticket, asked: Asked) -> None:
+def _require_same_run(signed: Signed, tickets: Sequence[Ticket], asked: Asked) -> None:
     receipt = signed.receipt
-    if ticket.begin:
-        raise ProofError(f"the tickets begin with request {ticket.begin}; a run begins with 0")
+    as_of_seq = min(one.as_of_seq for one in tickets)
     if asked.as_of_seq is None:
         raise ProofError("the receipt says that this registry was asked about nothing")
-    if asked.as_of_seq > ticket.as_of_seq:
-        raise ProofError(_LATER.format(receipt=asked.as_of_seq, registry=ticket.as_of_seq))
-    if (
-        ticket.first < seconds_of(receipt.started) - _SKEW
-        or ticket.last > seconds_of(receipt.finished) + _SKEW
-    ):
+    if asked.as_of_seq > as_of_seq:
+        raise ProofError(_LATER.format(receipt=asked.as_of_seq, registry=as_of_seq))
+    first, last = min(one.first for one in tickets), max(one.last for one in tickets)
+    # Shards that were resumed had their answers before this run began.
+    begun = 0 if receipt.resumed else seconds_of(receipt.started) - _SKEW
+    if first < begun or last > seconds_of(receipt.finished) + _SKEW:
         raise ProofError(
-            f"answers from {timestamp(ticket.first)} to {timestamp(ticket.last)}; the run says from "
+            f"answers from {timestamp(first)} to {timestamp(last)}; the run says from "
             f"{receipt.started} to {receipt.finished}"
         )

@@ -195,7 +195,9 @@ class Asked:
     ``asked`` is ``full``, ``marks`` (which keys it knows at all, and in full about those), ``private`` (the
     beginnings of keys) or ``snapshot`` (nothing was sent). ``origin`` is the name of its log and
     ``checkpoint`` the log's signed state at the end of the run, both as it gave them and None where it did
-    not; ``as_of_seq`` is None when it was asked about nothing.
+    not; ``as_of_seq`` is None when it was asked about nothing. ``runs`` says which tickets are of this run:
+    roots over what they call the runs (:func:`registry.tickets.root_of_runs`), each over 10,000 of them at
+    most; none where no tickets were kept.
     """
 
     url: str | None
@@ -203,10 +205,18 @@ class Asked:
     as_of_seq: int | None
     asked: str
     checkpoint: str | None
+    runs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.asked not in _ASKED:
             raise ProofError(f"registries: asked {self.asked[:40]!r}; expected one of {', '.join(_ASKED)}")
+        wrong = next((one for one in self.runs if not _HEX.fullmatch(one)), None)
+        if wrong is not None or len(set(self.runs)) < len(self.runs):
+            raise ProofError(
+                f"registries: runs with {(wrong or 'a root twice')[:70]!r}; expected roots over runs"
+            )
+        if self.runs and self.asked == "snapshot":
+            raise ProofError("registries: a snapshot with runs; nothing was sent, so it gave no tickets")
         if self.url is None and self.origin is None:
             raise ProofError("registries: one has neither an address nor the name of a log")
 

@@ -12,6 +12,9 @@ same whichever of them were merged on the way. A leaf is the run and the message
 guess a request by its hash. AS_OF_SEQ is the lowest event of the answers, FIRST and LAST are seconds since
 1970, MAC is HMAC-SHA256 over the rest.
 
+Several processes that ask are several runs, each with numbers of its own; their tickets are countersigned
+together, and the root over the runs says which these are, and in which order.
+
 Nothing here asks whether a number was taken twice: a run that asks anew under an old number proves less, not
 more.
 """
@@ -19,15 +22,16 @@ more.
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import attrgetter
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from registry.errors import InputError, ProofError
-from registry.merkle import leaf_hash, node_hash
+from registry.merkle import leaf_hash, node_hash, root_of
 
 __all__ = [
     "MAX_TICKETS",
@@ -37,10 +41,12 @@ __all__ = [
     "format_run",
     "issue",
     "merge",
+    "merge_runs",
     "message_hash",
     "open_ticket",
     "parse_run",
     "read_ticket",
+    "root_of_runs",
     "ticket_key",
 ]
 
@@ -182,6 +188,30 @@ def merge(tickets: Sequence[Ticket]) -> Ticket:
         if one.begin % _filled(one):
             raise ProofError(f"{one.end - one.begin} requests from {one.begin} on are no part of the tree")
     return whole
+
+
+def merge_runs(tickets: Sequence[Ticket]) -> list[Ticket]:
+    """Return a ticket a run, each from its request 0 on, in the order in which the runs stand.
+
+    Raises :class:`ProofError` as :func:`merge`, also for a run whose tickets do not stand side by side.
+    """
+    if not 1 <= len(tickets) <= MAX_TICKETS:
+        raise ProofError(f"{len(tickets)} tickets; expected 1 to {MAX_TICKETS:,}")
+    whole = [merge(list(group)) for _, group in groupby(tickets, attrgetter("run"))]
+    if len({one.run for one in whole}) < len(whole):
+        raise ProofError(
+            "the tickets of a run do not stand side by side, or a run stands there twice",
+            hint="Sort the tickets by their runs, and those of a run by their numbers.",
+        )
+    for one in whole:
+        if one.begin:
+            raise ProofError(f"the tickets begin with request {one.begin}; a run begins with 0")
+    return whole
+
+
+def root_of_runs(runs: Iterable[bytes]) -> bytes:
+    """Return the RFC 6962 root over runs, 32 bytes: what a receipt names them by."""
+    return root_of(map(leaf_hash, runs))
 
 
 def _filled(ticket: Ticket) -> int:

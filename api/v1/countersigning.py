@@ -18,13 +18,14 @@ from api.ticketing import giving_key, ticket_keys
 from api.v1.receipts import known_log
 from registry.countersignature import Bundle, countersign
 from registry.dsse import Envelope
-from registry.errors import LogError, PayloadTooLargeError, ProofError
+from registry.errors import InputError, LogError, PayloadTooLargeError, ProofError
 from registry.model_checks import Result
 from registry.model_receipt import Signed, open_receipt
 from registry.note import Signer
 from registry.receipt import seconds_of
 from registry.receipt_checks import check_state
-from registry.tickets import MAX_TICKETS, Ticket, issue, merge, open_ticket
+from registry.receipting import MAX_NAMED, Publication
+from registry.tickets import MAX_TICKETS, Ticket, issue, merge, merge_runs, open_ticket
 
 __all__ = ["blueprint"]
 
@@ -48,11 +49,13 @@ class TicketAnswer(BaseModel):
 
 
 class ReceiptBody(Body):
-    """A receipt, and the tickets of its whole run, from request 0 on; ``publish`` puts it on the log."""
+    """A receipt, and the tickets of runs that it names, from request 0 on; ``publish`` puts it on the log."""
 
     receipt: dict[str, Any]
     tickets: list[str] = Field(min_length=1)
     publish: bool = False
+    honoured: list[str] = Field(default_factory=list, max_length=MAX_NAMED)
+    consents: list[str] = Field(default_factory=list, max_length=MAX_NAMED)
 
 
 class PublishedAt(BaseModel):
@@ -83,7 +86,7 @@ class CountersignedAnswer(BaseModel):
 def change() -> Response:
     """Merge tickets that follow each other."""
     optional_caller()
-    ticket = _merged(read_body(TicketsBody).tickets)
+    ticket = merge(_opened(read_body(TicketsBody).tickets))
     key = giving_key()
     if key is None:
         raise _no_key()
@@ -106,20 +109,26 @@ def create() -> Response:
     body = read_body(ReceiptBody)
     # Nobody writes on the log without a key.
     caller = require_caller("lookup", "register") if body.publish else None
+    if caller is None and (body.honoured or body.consents):
+        raise InputError(
+            "honoured, consents: of a receipt that is not published", hint="Send publish as true, or neither."
+        )
     receipt = Envelope.from_wire(body.receipt)
     # Whose key it is, the registry does not say: the receipt names it, and its signature must be right.
     signed = open_receipt(receipt.to_json(), [])
     _require_plausible(signed)
-    said, envelope = countersign(signed, _merged(body.tickets), _signer(), last_checkpoint())
+    tickets = merge_runs(_opened(body.tickets))
+    said, envelope = countersign(signed, tickets, _signer(), last_checkpoint())
     bundle = Bundle(receipt, (envelope,))
     published = None
     if caller is not None:
-        done = state().receipting.publish(caller, bundle, said)
+        new = Publication(bundle, said, body.honoured, body.consents)
+        done = state().receipting.publish(caller, new)
         published = {"id": done.id, "seq": done.seq}
     return jsonify(receipt=signed.sha256, bundle=bundle.to_wire(), published=published)
 
 
-def _merged(texts: list[str]) -> Ticket:
+def _opened(texts: list[str]) -> list[Ticket]:
     if len(texts) > MAX_TICKETS:
         raise PayloadTooLargeError(
             f"{len(texts):,} tickets; at most {MAX_TICKETS:,} in one request",
@@ -128,7 +137,7 @@ def _merged(texts: list[str]) -> Ticket:
     keys = ticket_keys()
     if not keys:
         raise _no_key()
-    return merge([open_ticket(text, keys) for text in texts])
+    return [open_ticket(text, keys) for text in texts]
 
 
 def _require_plausible(signed: Signed) -> None:

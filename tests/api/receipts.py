@@ -21,10 +21,15 @@ from registry.receipt import (
     timestamp,
 )
 from registry.safetensors import parse_header, tensor_hash, with_metadata
+from registry.tickets import root_of_runs
 from tests import runs
 from tests.runs import MAKER, NOW, TOOL
 
-ASKED = replace(runs.ASKED, origin="log.example", as_of_seq=2)
+ASKING = (bytes(range(16)), *(bytes([number] * 16) for number in range(1, 10)))
+"""What the tickets of the tests call the runs."""
+ASKED = replace(
+    runs.ASKED, origin="log.example", as_of_seq=2, runs=tuple(root_of_runs([one]).hex() for one in ASKING)
+)
 RUN = replace(runs.RUN, registries=(ASKED,))
 KOHYA = {
     "ss_training_started_at": str(NOW + 60.5),

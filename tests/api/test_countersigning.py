@@ -4,6 +4,8 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -12,10 +14,11 @@ from flask.testing import FlaskClient
 from registry.countersignature import Bundle, open_countersignature, parse_countersignature
 from registry.dsse import Envelope
 from registry.errors import ProofError
+from registry.merkle import node_hash
 from registry.model_receipt import open_receipt
 from registry.note import Checkpoint, Signer, format_checkpoint, sign_note
 from registry.receipt import sign_receipt, timestamp
-from registry.tickets import format_run, issue, message_hash, open_ticket, ticket_key
+from registry.tickets import format_run, issue, merge, message_hash, open_ticket, root_of_runs, ticket_key
 from tests.api.receipts import ASKED, Clock, envelope_of, run_of
 from tests.runs import MAKER, NOW
 
@@ -167,6 +170,73 @@ def test_after_a_rotation_the_tickets_of_the_old_key_hold(client, checkpoint, pu
     assert open_countersignature(bundle.countersignatures[0], signed, [new.verifier]).requests == 2
 
 
+def sharded(checkpoint: str | None, runs: list[bytes], **other: Any) -> Any:
+    """The receipt of a run whose shards asked as these runs."""
+    named = {"checkpoint": checkpoint, "runs": (root_of_runs(runs).hex(),)}
+    return replace(run_of(None), registries=(replace(ASKED, **named),), **other)
+
+
+SHARDS = [bytes([number] * 16) for number in (9, 2, 5)]
+
+
+def test_shards_that_asked_by_themselves_are_countersigned_together(client, checkpoint, signer):
+    run = sharded(checkpoint, SHARDS)
+    tickets = [tickets_of(client, count, one) for count, one in zip((3, 1, 2), SHARDS, strict=True)]
+    bundle = Bundle.from_wire(countersigned(client, run, list(chain(*tickets)))["bundle"])
+    signed = open_receipt(bundle.receipt.to_json(), [])
+    said = open_countersignature(bundle.countersignatures[0], signed, [signer.verifier])
+    assert (said.runs, said.requests, said.items) == (3, 6, 12)
+    shards = [merge([open_ticket(one, [ticket_key(signer.private)]) for one in some]) for some in tickets]
+    for told, of in ((said.asked, attrgetter("asked")), (said.answered, attrgetter("answered"))):
+        first, second, third = map(of, shards)
+        assert told == node_hash(node_hash(first, second), third).hex()
+    assert said.run == root_of_runs(SHARDS).hex()
+    assert all(one.hex() not in bundle.to_json().decode() for one in SHARDS)
+
+
+NOT_ITS_SHARDS: dict[str, tuple[Callable[[list[list[str]]], list[list[str]]], str]] = {
+    "one fewer": (lambda t: t[:2], "does not name the run of these tickets"),
+    "another order": (lambda t: t[::-1], "does not name the run of these tickets"),
+    "one twice": (lambda t: [*t, t[0]], "do not stand side by side, or a run stands there twice"),
+    "torn apart": (lambda t: [t[0][:2], t[1], t[0][2:], t[2]], "do not stand side by side"),
+    "one without its beginning": (
+        lambda t: [t[0][2:], *t[1:]], "the tickets begin with request 2; a run begins with 0"
+    ),
+    "one without its end": (lambda t: [t[0][:2], *t[1:]], ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOT_ITS_SHARDS)
+def test_shards_that_are_not_those_of_the_receipt_are_refused(client, checkpoint, case):
+    choose, said = NOT_ITS_SHARDS[case]
+    tickets = [tickets_of(client, count, one) for count, one in zip((3, 1, 2), SHARDS, strict=True)]
+    body = {"receipt": envelope_of(sharded(checkpoint, SHARDS)), "tickets": list(chain(*choose(tickets)))}
+    answer = client.post(PATH, json=body)
+    # That a run asked more than it shows nobody can tell: less is proven then.
+    assert answer.status_code == (422 if said else 200), answer.text
+    assert said in answer.get_json().get("detail", "")
+
+
+def test_shards_that_were_resumed_had_their_answers_before(client, clock, checkpoint):
+    tickets = list(chain(*(tickets_of(client, 1, one) for one in SHARDS)))
+    clock.seconds += 3600
+    times = {"started": timestamp(NOW + 3500), "finished": timestamp(NOW + 3560)}
+    run = sharded(checkpoint, SHARDS, resumed=1, **times)
+    assert countersigned(client, run, tickets)["bundle"]
+    fresh = {"receipt": envelope_of(sharded(checkpoint, SHARDS, **times)), "tickets": tickets}
+    assert "the run says from" in client.post(PATH, json=fresh).get_json()["detail"]
+
+
+def test_beside_a_mirror_of_it_the_registry_finds_what_it_was_asked(client, checkpoint, signer):
+    run = run_of(checkpoint)
+    [own] = run.registries
+    mirror = replace(own, url="https://mirror.example", runs=())
+    answer = countersigned(client, replace(run, registries=(mirror, own)), tickets_of(client, 2))
+    bundle = Bundle.from_wire(answer["bundle"])
+    signed = open_receipt(bundle.receipt.to_json(), [])
+    assert open_countersignature(bundle.countersignatures[0], signed, [signer.verifier]).requests == 2
+
+
 def other_signer(ticket: str) -> str:
     said = open_ticket(ticket, [ticket_key(bytes(32))])
     return issue(said, ticket_key(bytes(32)))
@@ -199,7 +269,13 @@ REFUSED: dict[str, tuple[dict[str, Any], Callable[[list[str]], list[str]], str]]
         "from the future: as of event 3, and this registry has had 2",
     ),
     "asked about nothing": ({"as_of_seq": None}, list, "that this registry was asked about nothing"),
-    "a snapshot": ({"asked": "snapshot"}, list, "the run asked a snapshot: nothing was sent"),
+    "a snapshot": ({"asked": "snapshot", "runs": ()}, list, "the run asked a snapshot: nothing was sent"),
+    "another run": (
+        {"runs": (root_of_runs([bytes(16)]).hex(),)},
+        list,
+        f"the receipt does not name the run of these tickets, {root_of_runs([RUN]).hex()}",
+    ),
+    "no run": ({"runs": ()}, list, "the receipt does not name the run of these tickets"),
     "another registry": (
         {"origin": "other.example"},
         list,
@@ -315,7 +391,7 @@ def test_a_countersignature_cannot_be_of_an_earlier_state_than_the_receipt_says(
 NOT_BUNDLES = {
     "another member": lambda b: b | {"more": 1},
     "no list": lambda b: b | {"countersignatures": {}},
-    "too many": lambda b: b | {"countersignatures": b["countersignatures"] * 21},
+    "too many": lambda b: b | {"countersignatures": b["countersignatures"] * 101},
     "no receipt": lambda b: {"receipt": None, "countersignatures": []},
 }
 
@@ -337,13 +413,23 @@ def test_a_bundle_is_read_to_the_byte(client, checkpoint):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({b'"requests":1': b'"requests":0'}, "requests: none was answered"),
+        ({b'"requests":1': b'"requests":0'}, "requests: 0 were answered, to 1 runs"),
+        ({b'"runs":1': b'"runs":2'}, "requests: 1 were answered, to 2 runs"),
+        ({b'"runs":1': b'"runs":0'}, "requests: 1 were answered, to 0 runs"),
         ({b'"items":2': b'"items":-2'}, "items: expected a whole number"),
         ({b'"first":"2026': b'"first":"2027'}, "before the first of"),
         ({b'"items":2': b'"items": 2'}, "not a countersignature as it is written"),
         ({b'"checkpoint":': b'"check":'}, "without checkpoint"),
     ],
-    ids=["no requests", "a number below 0", "backwards", "a space", "another name"],
+    ids=[
+        "no requests",
+        "fewer than runs",
+        "no runs",
+        "a number below 0",
+        "backwards",
+        "a space",
+        "another name",
+    ],
 )
 def test_what_is_no_countersignature_is_refused(client, checkpoint, changes, said):
     bundle = Bundle.from_wire(countersigned(client, run_of(checkpoint), tickets_of(client, 1))["bundle"])

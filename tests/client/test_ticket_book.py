@@ -31,6 +31,7 @@ from registry.tickets import (
     message_hash,
     open_ticket,
     parse_run,
+    root_of_runs,
     ticket_key,
 )
 from registry.urlkeys import url_keys
@@ -152,10 +153,13 @@ def logged(store, database_url, tmp_path, threaded):
         yield client
 
 
-def receipt_of(client, as_of_seq, started):
+def receipt_of(client, book, as_of_seq, started):
     note = client.fetch("/checkpoint", 100_000).decode()
     origin = parse_checkpoint(note[: note.index("\n\n") + 1]).origin
-    asked = replace(runs.ASKED, url=client.url, origin=origin, as_of_seq=as_of_seq, checkpoint=note)
+    asked = replace(
+        runs.ASKED, url=client.url, origin=origin, as_of_seq=as_of_seq, checkpoint=note,
+        runs=(root_of_runs([book.run]).hex(),),
+    )  # fmt: skip
     times = {"started": timestamp(started), "finished": timestamp(int(time.time()) + 1)}
     run = replace(runs.RUN, registries=(asked,), **times)
     return sign_receipt(run, MAKER).to_json()
@@ -172,7 +176,7 @@ def test_a_run_from_several_threads_is_countersigned_without_a_gap(logged):
     with pytest.raises(RegistryRefusedError):
         logged.lookup([Asked(url="x" * 70_000_000)], USE)
     assert book.missing() == [31]
-    receipt = receipt_of(logged, seq, started)
+    receipt = receipt_of(logged, book, seq, started)
     bundle = countersign(logged, book, receipt)
     keys = [Verifier.parse(one) for one in logged.log_keys()["keys"]]
     [envelope] = bundle.countersignatures
@@ -206,11 +210,11 @@ def test_what_fails_at_the_end_is_told_by_name(logged):
     started = int(time.time())
     book = logged.keep_tickets()
     [known] = logged.lookup([Asked(url="https://free.example/1.jpg")], USE)
-    receipt = receipt_of(logged, known.as_of_seq, started)
+    receipt = receipt_of(logged, book, known.as_of_seq, started)
     with RegistryClient("http://127.0.0.1:9", retries=0) as gone, pytest.raises(RegistryUnreachableError):
         countersign(gone, book, receipt)
     other = countersign(logged, book, receipt)
-    later = receipt_of(logged, known.as_of_seq, started - 1)
+    later = receipt_of(logged, book, known.as_of_seq, started - 1)
     swapped = replace(other, receipt=type(other.receipt).from_json(later))
     for wire in (other.to_wire(), swapped.to_wire(), None, {**other.to_wire(), "countersignatures": []}):
         logged.tell_receipts = lambda body, path="", wire=wire: {"bundle": wire}

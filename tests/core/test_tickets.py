@@ -1,5 +1,6 @@
 """Tickets: what the registry wrote and nobody else, merged along the way, always to the same hashes."""
 
+import re
 from dataclasses import replace
 
 import pymerkle
@@ -14,9 +15,11 @@ from registry.tickets import (
     format_run,
     issue,
     merge,
+    merge_runs,
     message_hash,
     open_ticket,
     parse_run,
+    root_of_runs,
     ticket_key,
 )
 
@@ -159,3 +162,37 @@ def test_a_request_cannot_be_guessed_without_its_run():
     assert message_hash(RUN, b"GET /api/v1/range/rule/12345\n") != message_hash(
         bytes(16), b"GET /api/v1/range/rule/12345\n"
     )
+
+
+RUNS_OF = [bytes([number] * 16) for number in range(5)]
+
+
+@given(st.permutations(RUNS_OF), st.lists(st.integers(1, 9), min_size=5, max_size=5))
+def test_the_tickets_of_several_runs_become_one_a_run(order, sizes):
+    singles = [[ticket(n, run) for n in range(size)] for run, size in zip(order, sizes, strict=True)]
+    whole = merge_runs([one for some in singles for one in some])
+    assert whole == [merge(some) for some in singles]
+    assert merge_runs(whole) == whole
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_the_root_over_runs_is_that_of_another_s_tree(count):
+    assert root_of_runs(RUNS_OF[:count]) == root(RUNS_OF[:count])
+
+
+A, B = [ticket(n, RUNS_OF[0]) for n in range(4)], [ticket(n, RUNS_OF[1]) for n in range(4)]
+NOT_RUNS = {
+    "none": ([], "0 tickets; expected 1 to 10,000"),
+    "too many": ([*[ticket(0)] * MAX_TICKETS, *A], "10004 tickets; expected 1 to 10,000"),
+    "a run twice": ([*A, *B, *A], "do not stand side by side, or a run stands there twice"),
+    "a run in two parts": ([*A[:2], *B, *A[2:]], "do not stand side by side"),
+    "without its beginning": ([*A, *B[2:]], "the tickets begin with request 2; a run begins with 0"),
+    "with a gap": ([*A[:1], *A[2:], *B], "after the requests up to 1 come those from 2 on"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_RUNS)
+def test_what_are_no_whole_runs_is_refused(case):
+    given_, said = NOT_RUNS[case]
+    with pytest.raises(ProofError, match=re.escape(said)):
+        merge_runs(given_)
