@@ -9,11 +9,12 @@ beside ``DST`` under hidden names, and another run with the same options goes on
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import registry
 from registry.client.engines import ENGINES
@@ -27,6 +28,7 @@ from registry.client.report import write_report
 from registry.client.run_file import write_run
 from registry.client.sharding import Destination, Progress, ShardReport, ShardSpec, process_here
 from registry.client.store_making import StoreMaking
+from registry.client.store_receipts import Ended, write_store_receipt
 from registry.client.stores import Address
 from registry.client.summary import FilterSummary
 from registry.client.verdicts import Judges, Registry, Rules, SiteReader
@@ -35,6 +37,8 @@ from registry.errors import DatasetError, InputError
 from registry.note import Signer
 
 __all__ = ["FilterSummary", "Options", "Progress", "account_folder", "filter_dataset", "require_registries"]
+
+_Sign: TypeAlias = Callable[[ReceiptOf], None]
 
 _SETTINGS = (
     *("source", "format", "use", "mode", "organisation", "purpose"),
@@ -49,7 +53,8 @@ class Options:
     ``share`` is (i, n) for one that takes every n-th shard, the i-th first, from 1, and leaves the end to
     another. ``resume`` goes on from the shards of an earlier run that did not end. ``subset`` writes a
     DataComp subset of a pool, the uids of the rows that stay, in place of its tables. ``signer`` signs the
-    receipt of a run that wrote an output; without, there is none.
+    receipt of a run that wrote an output; without, there is none. With ``countersign`` the registries say in a
+    bundle what they answered, where they can.
     """
 
     engine: str = "local"
@@ -60,6 +65,12 @@ class Options:
     dry_run: bool = False
     subset: bool = False
     signer: Signer | None = None
+    countersign: bool = True
+
+    @property
+    def keeps_tickets(self) -> bool:
+        """Whether what is asked may be countersigned."""
+        return self.countersign and self.signer is not None and not self.dry_run
 
     def __post_init__(self) -> None:
         if self.share is not None and not 1 <= self.share[0] <= self.share[1]:
@@ -145,7 +156,7 @@ class _Filtering:
             self._take(process_here(dataset, self.judges, spec, self.progress, self._workers, there))
             if summary.shards:
                 write_names(account, summary.shards)
-            self._finish(account, output)
+            self._finish(account, output, partial(write_receipt, account, output, summary))
 
     def filter_shards(self, dataset: Sharded) -> None:
         """Filter a dataset shard by shard, and put it together once all are done."""
@@ -184,7 +195,10 @@ class _Filtering:
         self.summary.notable = notes
         self.summary.shards = tuple(report.shard for report in reports if report.written)
         write_names(making.account, self.summary.shards)
-        self._finish(making.account, making.output)
+        sign: _Sign = partial(write_receipt, making.account, making.output, self.summary)
+        if self.where.work is not None:
+            sign = partial(write_store_receipt, Ended(making, dataset, reports), self.summary)
+        self._finish(making.account, making.output, sign)
         making.appear(notes, self.summary.to_wire())
 
     def _run(self, dataset: Sharded, specs: list[ShardSpec]) -> Iterator[ShardReport]:
@@ -202,13 +216,17 @@ class _Filtering:
     def _take(self, report: ShardReport) -> None:
         summary = self.summary
         summary.join(report)
+        summary.tickets.join(report.tickets, summary.registries, report.shard)
         summary.left_out.update(report.left_out)
         if report.notable:
             summary.notable = [*summary.notable, *report.notable]
         summary.shards = (*summary.shards, *report.shards)
 
-    def _finish(self, account: Path, output: Path) -> None:
-        """Ask whether the run may appear, and write its report; what must not appear goes."""
+    def _finish(self, account: Path, output: Path, sign: _Sign) -> None:
+        """Ask whether the run may appear, and write its report; what must not appear goes.
+
+        ``sign`` writes the receipt.
+        """
         summary = self.summary
         if not self.progress.confirm(summary):
             summary.target, summary.notable = None, list(summary.notable)
@@ -222,15 +240,21 @@ class _Filtering:
         if not summary.kept:
             summary.target = None
             remove(output)
-        if self.where.work is None:  # At a store it comes last, and tells that the run has ended.
+        if isinstance(self.where.target, Path):  # At a store it comes last, and tells that the run has ended.
             write_run(account, summary)
-        if self.options.signer is not None and summary.target is not None and self.where.work is None:
-            write_receipt(account, output, summary, self._receipt(self.options.signer))
+        if self.options.signer is not None and summary.target is not None:
+            sign(self._receipt(self.options.signer))
         write_report(account / "report.html", summary)
 
     def _receipt(self, signer: Signer) -> ReceiptOf:
         return ReceiptOf(
-            signer, self.judges.registries, self.options.subset, self.in_marks, self._workers, self.started
+            signer,
+            self.judges.registries,
+            self.options.subset,
+            self.in_marks,
+            self._workers,
+            self.options.countersign,
+            self.started,
         )
 
     def _write_subset(self, account: Path, output: Path) -> None:
@@ -261,6 +285,7 @@ class _Filtering:
             not self.options.subset,
             states,
             work=self.where.folder,
+            keeps_tickets=self.options.keeps_tickets,
         )
 
     def _settings(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from registry.client.formats import Format, Plan, Sample, Sharded, Table, opened
 from registry.client.formats.files import move_files, remove, sync_tree, write_synced
 from registry.client.noted import write_notes
 from registry.client.pictures import Hashers
+from registry.client.run_tickets import RunTickets, keeping
 from registry.client.sieve import Sieve, require_no_fault
 from registry.client.stores import Address
 from registry.client.tally import Tally
 from registry.client.verdicts import Judges, Verdict, judge_all, with_others
-from registry.errors import DatasetError, InputError
+from registry.errors import DatasetError, InputError, ProofError
 from registry.jsontext import strict_json
 
 __all__ = [
@@ -71,7 +73,8 @@ class ShardSpec:
     ``output`` and ``account`` are the folders of the run in the making, None when nothing is to be written.
     Where ``rewrites`` is false, tables are not written again, and only what was decided of their rows is.
     Of a shard at an object store ``state`` tells its objects as they were listed; while it is on this machine
-    ``called`` is its source in all that is told. ``work`` is a folder for what is fetched.
+    ``called`` is its source in all that is told, and ``sha256s`` are the digests of its files, by name.
+    ``work`` is a folder for what is fetched. Where ``keeps_tickets``, what is asked is to be countersigned.
     """
 
     source: Path | Address
@@ -85,6 +88,8 @@ class ShardSpec:
     state: tuple[tuple[str, int, str], ...] = ()
     called: str = ""
     work: Path | None = None
+    keeps_tickets: bool = False
+    sha256s: tuple[tuple[str, str], ...] = ()
 
     def said(self, text: str) -> str:
         """Return a text as it is told: with the source's own address in it."""
@@ -96,7 +101,8 @@ class ShardReport(Tally):
     """What became of a part: ``state`` tells its files, as they were; ``left_out`` what does not come along.
 
     ``written`` says whether anything of a shard is left; ``notable`` are verdicts for the report, empty where
-    they were written down; ``objects`` tells each object that was put up for it, where that is at a store.
+    they were written down; ``objects`` tells each object that was put up for it, where that is at a store;
+    ``tickets`` prove what was asked about it.
     """
 
     shard: str = ""
@@ -105,7 +111,10 @@ class ShardReport(Tally):
     shards: tuple[str, ...] = ()
     written: bool = False
     notable: list[Verdict] = field(default_factory=list)
+    tickets: RunTickets = field(default_factory=RunTickets)
     objects: list[dict[str, Any]] = field(default_factory=list)
+    input: dict[str, str] = field(default_factory=dict)
+    gone: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         """Return the text of ``shards/NAME.json``."""
@@ -118,9 +127,10 @@ class ShardReport(Tally):
             "as_of_seq": self.as_of_seq,
             "left_out": self.left_out,
             "written": self.written,
+            "tickets": self.tickets.to_wire(),
         }
-        if self.objects:
-            wire["objects"] = self.objects
+        at_store = {"objects": self.objects, "input": self.input, "gone": self.gone}
+        wire |= {name: value for name, value in at_store.items() if value}
         return json.dumps(wire, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
@@ -151,7 +161,11 @@ def parse_report(text: bytes, place: object) -> ShardReport:
         report.reasons.update(wire["reasons"])
         report.kept, report.as_of_seq = wire["kept"], wire["as_of_seq"]
         report.written, report.objects = wire["written"], wire.get("objects", [])
-    except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
+        report.tickets = RunTickets.from_wire(wire["tickets"])
+        report.input = {str(name): str(sha256) for name, sha256 in wire.get("input", {}).items()}
+        gone = wire.get("gone", {}).items()
+        report.gone = {of: {str(name): int(n) for name, n in counts.items()} for of, counts in gone}
+    except (InputError, ProofError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _no_report(place, error) from error
     return report
 
@@ -185,6 +199,7 @@ def process_shard(
                 raise
             report = _processed(_Unreadable(spec.shard, error.message), run, state)
     report.shard, report.state, report.written = spec.shard, state, bool(report.kept)
+    report.input = dict(spec.sha256s)
     if account is not None:
         write_synced(account / "shards" / f"{spec.shard}{_REPORT}", report.to_json())
     return report
@@ -286,7 +301,10 @@ def _processed(part: Format | Table, run: _Run, state: Sequence[Sequence[Any]]) 
 
 
 def _process(part: Format | Table, run: _Run, there: Destination | None) -> ShardReport:
-    report = _process_table(part, run, there) if isinstance(part, Table) else _process_files(part, run, there)
+    process = partial(_process_table, part) if isinstance(part, Table) else partial(_process_files, part)
+    with keeping(run.judges.registries, wanted=run.spec.keeps_tickets) as tickets:
+        report = process(run, there)
+    report.tickets = tickets
     source = run.spec.source
     if run.spec.called and isinstance(source, Path):
         report.notable = [moved(one, source, run.spec.called) for one in report.notable]

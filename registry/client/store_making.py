@@ -10,23 +10,22 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from registry.client.contents import BESIDE
 from registry.client.formats import Sharded
 from registry.client.formats.files import move_files
 from registry.client.formats.folder import walk
 from registry.client.making import SETTINGS, account_folder, require_same, settings_text
 from registry.client.noted import Notes, write_notes
 from registry.client.sharding import NOTES, Destination, ShardReport, parse_report
-from registry.client.staging import OUTPUT, manifest_of
+from registry.client.staging import OUTPUT, decisions_of, manifest_of
 from registry.client.stores import Address, Found, create, delete, fetch, listed, put, read_all
 from registry.client.workplace import Workplace
 from registry.errors import DatasetError
 
-__all__ = ["RUN", "StoreMaking"]
+__all__ = ["RUN", "StoreMaking", "not_whole"]
 
 RUN = "run.json"
 """What tells that a run has ended, below its account."""
-
-_BESIDE = "beside"
 
 
 class StoreMaking:
@@ -74,7 +73,7 @@ class StoreMaking:
         for report in reports:
             name = f"shards/{report.shard}{NOTES}"
             if name not in there:
-                raise _not_whole(account / name)
+                raise not_whole(account / name)
             fetch(account, there[name], self.account / name)
             notes.add(self.account / name)
         return notes
@@ -82,17 +81,17 @@ class StoreMaking:
     @property
     def rest(self) -> Destination:
         """Where what lies beside the shards is made."""
-        return Destination(self._work.path / "rest", self.account / "decisions" / _BESIDE)
+        return Destination(self._work.path / "rest", self.account / "decisions" / BESIDE)
 
     def end(self, reports: Sequence[ShardReport], rest: ShardReport, notes: Notes) -> None:
         """Keep the notes on what lies beside the shards; decisions stay a file a shard."""
         self._reports = list(reports)
-        path = self.account / f"{_BESIDE}{NOTES}"
+        path = self.account / f"{BESIDE}{NOTES}"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_notes(path, rest.notable)
         rest.notable = []
         notes.add(path)
-        decisions = self.rest.decisions.with_name(f"{_BESIDE}.jsonl")
+        decisions = self.account / decisions_of(BESIDE)
         if not decisions.stat().st_size:
             decisions.unlink()
         if self.rest.output.exists():
@@ -139,7 +138,7 @@ class StoreMaking:
         wanted: tuple[set[str], set[str]] = (set(), {SETTINGS})
         for report in self._reports:
             if (lacking := _lacking(report, output, told)) is not None:
-                raise _not_whole(lacking)
+                raise not_whole(lacking)
             wanted[1].add(manifest_of(report.shard))
             for one in report.objects:
                 wanted[one["of"] != OUTPUT].add(one["name"])
@@ -168,7 +167,8 @@ def _lacking(report: ShardReport, output: Mapping[str, Found], told: Mapping[str
     return None
 
 
-def _not_whole(name: object) -> DatasetError:
+def not_whole(name: object) -> DatasetError:
+    """Return the error for an object that is not what the report of its shard says."""
     return DatasetError(
         f"{name} is not what its shard's report says; something else writes to the output",
         hint="Run the same command again: the shard is filtered anew. Let no other job still be at it.",

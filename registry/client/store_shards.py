@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+from registry.client.contents import hashed
 from registry.client.formats import Format, Sample, Sharded, Table, chosen, opened, shard_formats
 from registry.client.formats.keyed import suffix_of
 from registry.client.formats.sharded import LooseFiles
@@ -81,12 +82,25 @@ class StoreShards:
 
     def rest(self, gone: Iterable[str]) -> LooseFiles:
         """Return what lies beside the shards: texts are fetched, the others are only named."""
-        taken = {one.name for name in self.shards() for one in self._objects(name)}
         folder = self._work.path / "beside"
-        rest = LooseFiles(folder, [name for name in self._found if name not in taken], gone)
+        rest = LooseFiles(folder, self._beside(), gone)
         for name in rest.plain:
             fetch(self._source, self._found[name], folder / name)
         return rest
+
+    def digests_beside(self) -> Iterator[tuple[str, tuple[str, int]]]:
+        """Yield name, SHA-256 and size of what lies beside the shards, fetched one at a time.
+
+        Raises as :func:`registry.client.stores.fetch`.
+        """
+        for name in self._beside():
+            with TemporaryDirectory(dir=self._work.path) as folder:
+                fetch(self._source, self._found[name], Path(folder, "one"))
+                yield name, hashed(Path(folder, "one"))
+
+    def _beside(self) -> list[str]:
+        taken = {one.name for name in self.shards() for one in self._objects(name)}
+        return [name for name in self._found if name not in taken]
 
     def _objects(self, name: str) -> list[Found]:
         beside = (table_of(name), stats_of(name)) if self.name == "webdataset" else ()
