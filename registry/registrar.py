@@ -23,7 +23,17 @@ from registry.calibration import Calibration, radii_of
 from registry.errors import ConflictError, ForbiddenError, NotFoundError
 from registry.fingerprint import Fingerprint, is_distinctive, pack_windows
 from registry.preference import Preference, State, Use
-from registry.store import Store, Transaction, events, idempotency, imports, payloads, reservations
+from registry.store import (
+    Store,
+    Transaction,
+    events,
+    idempotency,
+    imports,
+    mentions,
+    payloads,
+    reservations,
+)
+from registry.store.forgetting import forget_mentions
 from registry.urls import CanonicalUrl, RuleKind, UrlRule, exact_key, registered_domain
 
 __all__ = [
@@ -52,7 +62,7 @@ NOT_YOURS = "no such reservation of yours"
 NOT_YOURS_HINT = "Check the identifier, and that the key is of the one who lodged it."
 _ERASED = "erased"
 """What the acknowledgement says of a reservation that is there no more."""
-_NAMELESS = {"label": "", "terms": "", "contact": ""}
+_NAMELESS = {"label": "", "terms": "", "contact": "", "public": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,7 @@ class WorkDraft:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A reservation to lodge."""
+    """A reservation to lodge; ``public`` lets label, terms and contact be shown to anybody."""
 
     preferences: Mapping[Use, Preference]
     works: Sequence[WorkDraft] = ()
@@ -84,6 +94,7 @@ class Draft:
     label: str = ""
     terms: str = ""
     contact: str = ""
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,7 @@ class Change:
     label: str | None = None
     terms: str | None = None
     contact: str | None = None
+    public: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +186,7 @@ class Registrar:
     def change(
         self, caller: Caller, id_: str, change: Change, repeat: Repeatable | None = None
     ) -> Registered:
-        """Begin a new version of an own reservation with other preferences, terms, label or contact."""
+        """Begin a new version of an own reservation with what is to be changed."""
 
         def write(tx: Transaction) -> Registered:
             version = own_version(tx, caller, id_)
@@ -202,7 +214,7 @@ class Registrar:
         """Destroy what an own reservation says and ever said, and the salts of its events.
 
         With ``keep`` works and rules are lodged anew under the same identifier, without titles, label, terms
-        and contact. The log keeps leaves that tell nothing.
+        and contact. The log keeps leaves that tell nothing. Without, what receipts say of it goes too.
         """
 
         def write(tx: Transaction) -> Registered:
@@ -218,6 +230,8 @@ class Registrar:
                 payload["works"] = [{**row, "title": ""} for row in payload["works"]]
             payloads.erase(tx, id_)
             self._write(tx, "erase", id_, payload)
+            if not keep:
+                forget_mentions(tx, mentions.of_reservation(tx.connection, id_), self.seconds())
             state = version["state"] if keep else _ERASED
             return Registered(id_, tx.seq, state, len(payload["works"]), len(payload["rules"]))
 
@@ -353,6 +367,7 @@ def version_of(caller: Caller, draft: Draft, at: int) -> dict[str, Any]:
         "label": draft.label,
         "terms": draft.terms,
         "contact": draft.contact,
+        "public": draft.public,
         "evidence_level": caller.evidence_level,
         "state": State.VERIFIED if caller.evidence_level >= 1 else State.ASSERTED,
         "at": at,
@@ -377,7 +392,7 @@ def require_live(version: Mapping[str, Any]) -> None:
 
 
 def _changed(change: Change) -> dict[str, Any]:
-    values: dict[str, Any] = {"label": change.label, "terms": change.terms, "contact": change.contact}
+    values: dict[str, Any] = {name: getattr(change, name) for name in ("label", "terms", "contact", "public")}
     if change.preferences is not None:
         values["preferences"] = _preferences_text(change.preferences)
     return {name: value for name, value in values.items() if value is not None}

@@ -6,7 +6,7 @@ holds. Times are seconds since 1970, UTC. SQLModel does not validate table model
 they come here.
 """
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, Text, UniqueConstraint, false
 from sqlmodel import Field, SQLModel
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Idempotency",
     "ImportBatch",
     "ImportPart",
+    "MentionRow",
     "Mirrored",
     "Principal",
     "ReceiptRow",
@@ -79,7 +80,10 @@ class Credential(SQLModel, table=True):
 
 
 class ReservationVersion(SQLModel, table=True):
-    """One version of what a principal says about a set of works; ``preferences`` is JSON use → preference."""
+    """One version of what a principal says about a set of works; ``preferences`` is JSON use → preference.
+
+    ``public`` says that label, terms and contact may be shown to anybody.
+    """
 
     __tablename__ = "reservation_version"
     __table_args__ = (Index("ix_reservation_to_seq", "to_seq"), Index("ix_reservation_from_seq", "from_seq"))
@@ -95,6 +99,9 @@ class ReservationVersion(SQLModel, table=True):
     evidence_level: int
     state: str = Field(max_length=16)
     at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    public: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=false(), default=False)
+    )
 
 
 class Work(SQLModel, table=True):
@@ -167,6 +174,24 @@ class ReceiptRow(SQLModel, table=True):
     run: str = Field(max_length=64, unique=True, index=True)
     bundle: str = Field(sa_column=Column(Text, nullable=False))
     principal_id: str = Field(max_length=32)
+    at: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class MentionRow(SQLModel, table=True):
+    """A record that a published receipt names: works of it were left out, or used with a grant.
+
+    ``kind`` is honoured or consent; ``grant_id`` the grant of a consent, else empty.
+    """
+
+    __tablename__ = "mention_row"
+    __table_args__ = (UniqueConstraint("receipt_id", "kind", "reservation_id", "grant_id"),)
+
+    id: str = Field(primary_key=True, max_length=32)
+    from_seq: int = Field(sa_column=Column(BigInteger, unique=True, nullable=False))
+    receipt_id: str = Field(max_length=32)
+    reservation_id: str = Field(index=True, max_length=32)
+    kind: str = Field(max_length=10)
+    grant_id: str = Field(max_length=32)
     at: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 

@@ -72,6 +72,7 @@ class ChangeBody(Body):
     label: Text | None = Field(default=None, max_length=200)
     terms: Text | None = Field(default=None, max_length=2000)
     contact: Text | None = Field(default=None, max_length=500)
+    public: bool | None = Field(default=None, strict=True)
 
 
 class EraseBody(Body):
@@ -81,12 +82,13 @@ class EraseBody(Body):
 
 
 class ReservationBody(Body):
-    """What is said about a set of works, and the works."""
+    """What is said about a set of works, and the works; ``public`` shows label, terms, contact to all."""
 
     preferences: dict[Word[Use], Word[Preference]] = Field(min_length=1)
     label: Text = Field(default="", max_length=200)
     terms: Text = Field(default="", max_length=2000)
     contact: Text = Field(default="", max_length=500)
+    public: bool = Field(default=False, strict=True)
     works: list[WorkBody] = Field(default_factory=list)
     rules: list[RuleBody] = Field(default_factory=list)
 
@@ -112,6 +114,7 @@ class ReservationAnswer(BaseModel):
     label: str
     terms: str
     contact: str
+    public: bool
     evidence_level: int
     works: int
     rules: list[dict[str, Any]]
@@ -159,6 +162,7 @@ def register() -> tuple[Response, int, dict[str, str]]:
         label=body.label,
         terms=body.terms,
         contact=body.contact,
+        public=body.public,
     )
     done = state().registrar.register(caller, draft, repeatable())
     return jsonify(done.to_wire()), 201, {"Location": url_for("reservations.show", id_=done.id)}
@@ -218,6 +222,7 @@ def show(id_: str) -> Response:
         label=row.label,
         terms=row.terms,
         contact=row.contact,
+        public=row.public,
         evidence_level=row.evidence_level,
         works=works,
         rules=[{"kind": rule.kind, "value": UrlRule(RuleKind(rule.kind), rule.surt).text} for rule in rules],
@@ -237,15 +242,15 @@ def show(id_: str) -> Response:
     )
 )
 def change(id_: str) -> Response:
-    """Begin a new version with other preferences, terms, label or contact."""
+    """Begin a new version with what is to be changed."""
     caller = require_caller("register")
     body = read_body(ChangeBody)
     given = [getattr(body, name) for name in body.model_fields_set]
     if not given or None in given:
         raise InputError(
-            "a change of nothing", hint="Give at least one of preferences, label, terms, contact."
+            "a change of nothing", hint="Give at least one of preferences, label, terms, contact, public."
         )
-    wanted = Change(body.preferences, body.label, body.terms, body.contact)
+    wanted = Change(body.preferences, body.label, body.terms, body.contact, body.public)
     return jsonify(state().registrar.change(caller, id_, wanted, repeatable()).to_wire())
 
 

@@ -1,14 +1,14 @@
 """Marks in rows that no leaf commits to by itself: works withdrawn alone, erasures, the states of imports.
 
 They hide works as well as a deleted row does, so each must be borne out by an event; and so must grants,
-and receipts that were published.
+receipts that were published, and what these name.
 """
 
 from collections.abc import Iterator
 
 from sqlalchemy import Connection, select
 
-from registry.store import grants, receipts
+from registry.store import grants, mentions, receipts
 from registry.store.imports import COMPLETE, OPEN, ROLLED_BACK
 from registry.store.mirrored import unproven_erasures
 from registry.store.sql import table_of
@@ -33,6 +33,7 @@ def unproven(connection: Connection, head: int) -> Iterator[str]:
     yield from _states(connection)
     yield from grants.misplaced(connection, head)
     yield from receipts.misplaced(connection, head)
+    yield from mentions.misplaced(connection, head)
 
 
 def _unerased(connection: Connection) -> Iterator[str]:

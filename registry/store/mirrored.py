@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from registry.store import grants, imports, receipts
+from registry.store import grants, imports, mentions, receipts
 from registry.store.sql import table_of
 from registry.tables import Event, Head, Mirrored, ReservationVersion, UrlRuleRow, Work
 
@@ -77,4 +77,5 @@ def discard_beyond(connection: Connection, seq: int) -> None:
     imports.forget_beyond(connection, seq)
     grants.forget_beyond(connection, seq)
     receipts.forget_beyond(connection, seq)
+    mentions.forget_beyond(connection, seq)
     connection.execute(delete(_EVENT).where(_EVENT.c.seq > seq))

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, func, select
 
 from registry.blocks import ROW_COLUMNS
 from registry.leaf import parse_leaf, plain
-from registry.store import Transaction, events, grants, imports, receipts, reservations
+from registry.store import Transaction, events, grants, imports, mentions, receipts, reservations
 from registry.store.sql import portions, table_of
 from registry.tables import Event, ReservationVersion, UrlRuleRow, Work
 
@@ -29,6 +29,7 @@ _VERSION_COLUMNS = (
     "state",
     "at",
 )
+_PUBLIC = "public"
 _RULE_COLUMNS = ("kind", "surt", "key")
 
 _EVENT = table_of(Event)
@@ -100,6 +101,7 @@ def erase(tx: Transaction, record: str) -> None:
     imports.erase(tx, record)
     grants.erase(tx, record)
     receipts.erase(tx, record)
+    mentions.erase(tx, record)
     events.destroy_salts(tx, record)
 
 
@@ -158,9 +160,10 @@ def misplaced(connection: Connection) -> Iterator[str]:
 def _payloads(connection: Connection, seqs: list[int]) -> dict[int, dict[str, Any]]:
     listed = select(_EVENT).where(_EVENT.c.seq.in_(seqs), _EVENT.c.erased_by.is_(None))
     listed_events = connection.execute(listed).all()
-    versions = _rows(connection, _VERSION, _VERSION_COLUMNS, _of_events(_VERSION, seqs))
+    rows_of = _rows(connection, _VERSION, (*_VERSION_COLUMNS, _PUBLIC), _of_events(_VERSION, seqs))
+    versions = {seq: _said_version(rows[0]) for seq, rows in rows_of.items()}
     members: dict[str, Mapping[int, Any]] = {
-        "version": {seq: rows[0] for seq, rows in versions.items()},
+        "version": versions,
         "works": _rows(connection, _WORK, ROW_COLUMNS, _of_events(_WORK, seqs)),
         "rules": _rows(connection, _RULE, _RULE_COLUMNS, _of_events(_RULE, seqs)),
     }
@@ -176,10 +179,12 @@ def _payloads(connection: Connection, seqs: list[int]) -> dict[int, dict[str, An
             found[event.seq] = grants.payload_of(connection, event)
         elif event.op in receipts.OPS:
             found[event.seq] = receipts.payload_of(connection, event)
+        elif event.op in mentions.OPS:
+            found[event.seq] = mentions.payload_of(connection, event)
         elif event.op in imports.OPS:
             version = versions.get(event.seq)
             said = imports.payload_of(connection, event)
-            found[event.seq] = said if version is None else {"version": version[0], **said}
+            found[event.seq] = said if version is None else {"version": version, **said}
         else:
             names = _MEMBERS[event.op]
             found[event.seq] = {name: members[name].get(event.seq, empty[name]) for name in names}
@@ -190,12 +195,17 @@ def _exactly(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``payload`` with the columns that are committed to and no others."""
     said: dict[str, Any] = {}
     if "version" in payload:
-        version = payload["version"]
-        said["version"] = version and {name: version[name] for name in _VERSION_COLUMNS}
+        said["version"] = payload["version"] and _said_version(payload["version"])
     for member, columns in (("works", ROW_COLUMNS), ("rules", _RULE_COLUMNS)):
         if member in payload:
             said[member] = [{name: row[name] for name in columns} for row in payload[member]]
     return said
+
+
+def _said_version(version: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an event says of a version; that it is not public goes without saying, as ever before."""
+    said = {name: version[name] for name in _VERSION_COLUMNS}
+    return said | ({_PUBLIC: True} if version.get(_PUBLIC) else {})
 
 
 def _of_events(table: Table, seqs: list[int]) -> ColumnElement[bool]:

@@ -11,7 +11,7 @@ from typing import Any
 from registry.blocks import Block
 from registry.errors import InputError, ProofError
 from registry.leaf import Leaf, commit
-from registry.store import Transaction, events, grants, imports, payloads, principals, receipts
+from registry.store import Transaction, events, grants, imports, mentions, payloads, principals, receipts
 
 __all__ = ["commitment_of", "replay"]
 
@@ -37,6 +37,8 @@ def replay(tx: Transaction, leaf: Leaf, wire: Mapping[str, Any], at: int) -> Non
         grants.replay(tx, leaf.record, leaf.op, wire)
     elif leaf.op in receipts.OPS:
         receipts.replay(tx, leaf.record, wire)
+    elif leaf.op in mentions.OPS:
+        mentions.replay(tx, leaf.record, wire)
     elif leaf.op in imports.OPS:
         _replay_import(tx, leaf, wire, at)
     else:

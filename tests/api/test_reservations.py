@@ -65,6 +65,7 @@ class TestALife:
             "id": id_,
             "seq": 1,
             "state": "verified",
+            "public": False,
             "evidence_level": 1,
             "works": 2,
         }

@@ -22,7 +22,7 @@ from registry.tables import Event, ReservationVersion, UrlRuleRow, Work
 from registry.urls import canonicalize_url, url_rule
 
 TABLES = {"version": ReservationVersion, "work": Work, "rule": UrlRuleRow}
-NOT_SAID = ("reservation_id", "from_seq", "to_seq", "ordinal")
+NOT_SAID = ("reservation_id", "from_seq", "to_seq", "ordinal", "public")
 RESERVED = {Use.GENAI_TRAIN: Preference.RESERVED}
 URL = canonicalize_url("https://example.org/a.jpg")
 
