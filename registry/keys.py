@@ -57,8 +57,12 @@ def key_bytes(words: _Words) -> list[bytes]:
 def distinct(keys: _Words) -> tuple[_Words, NDArray[np.int64]]:
     """Return the different ones among ``keys: uint64[k, 2]``, and for each of ``keys`` its place there.
 
-    They are sorted by their upper words alone: of keys that share one, some may stand there twice.
+    They are in no order; where they are not compiled, keys that share their upper word may stand twice.
     """
+    if fast.kernels is not None:
+        slots, firsts = np.full(2 << len(keys).bit_length(), -1), np.empty(len(keys), np.int64)
+        numbers = fast.kernels.keys.number(keys, slots, firsts)
+        return keys[firsts[: int(numbers.max(initial=-1)) + 1]], numbers
     order = np.argsort(keys[:, 0])
     ordered = keys[order]
     is_new = np.ones(len(keys), np.bool_)

@@ -317,8 +317,14 @@ class RegistryClient:
             raise self._transport.wrong(
                 f"{len(by_id)} answers to {count} items, or to others than were asked"
             )
+        # Of many rows of one site the same is said: it is read once.
+        read: dict[str, Known] = {}
         for number in range(count):
-            yield self._known(by_id[str(number)], seq, use)
+            said = {name: value for name, value in by_id[str(number)].items() if name != "id"}
+            text = repr(said)
+            if text not in read:
+                read[text] = self._known(said, seq, use)
+            yield read[text]
 
     def _known(self, result: Mapping[str, Any], seq: int, use: Use) -> Known:
         try:

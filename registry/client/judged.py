@@ -21,7 +21,7 @@ from registry.client.verdicts import Judges, Verdict, judge_all
 from registry.decision import Decision, decide
 from registry.preference import Action
 
-__all__ = ["JudgedRows", "gravest", "judge_rows"]
+__all__ = ["JudgedRows", "MarkedRows", "gravest", "judge_marked", "judge_rows", "mark_rows"]
 
 _GRAVE = (Action.KEEP, Action.REVIEW, Action.ERROR, Action.REMOVE)
 
@@ -62,22 +62,42 @@ class JudgedRows:
         return self.unspoken.reason if verdict is None else verdict.reason
 
 
-def judge_rows(rows: Rows, judges: Judges, hashers: Hashers, *, in_marks: bool = True) -> JudgedRows:
-    """Judge rows; without ``in_marks`` all of them are looked up in full, for registries that know no marks.
+@dataclass(frozen=True, slots=True)
+class MarkedRows:
+    """Rows of which it is known which are to be looked up in full, ``asked: bool[n]``.
 
-    Raises as :func:`registry.client.verdicts.judge` and :func:`registry.client.marking.mark_urls`.
+    Of the others nobody had said anything as of the events in ``as_of_seq``.
     """
-    rules = judges.rules
-    if not rules.review:
+
+    rows: Rows
+    asked: NDArray[np.bool_]
+    as_of_seq: Mapping[str, int]
+
+
+def judge_rows(rows: Rows, judges: Judges, hashers: Hashers, *, in_marks: bool = True) -> JudgedRows:
+    """Judge rows in one go; raises as :func:`mark_rows` and :func:`judge_marked`."""
+    return judge_marked(mark_rows(rows, judges, in_marks=in_marks), judges, hashers)
+
+
+def mark_rows(rows: Rows, judges: Judges, *, in_marks: bool = True) -> MarkedRows:
+    """Ask which rows anything may be said of; without ``in_marks`` all are to be looked up in full.
+
+    That is for registries that know no marks. Raises as :func:`registry.client.marking.mark_urls`.
+    """
+    if not judges.rules.review:
         # A pHash can ask for a review at most.
         rows = replace(rows, phashes=Cells())
-    asked, as_of_seq = _spoken_of(rows, judges, in_marks=in_marks)
-    unspoken = decide((), rules.use, rules.mode)
-    kept = np.full(len(rows), unspoken.action.stays)
-    verdicts = _judged(rows, np.flatnonzero(asked).tolist(), judges, hashers)
+    return MarkedRows(rows, *_spoken_of(rows, judges, in_marks=in_marks))
+
+
+def judge_marked(marked: MarkedRows, judges: Judges, hashers: Hashers) -> JudgedRows:
+    """Judge rows that are marked. Raises as :func:`registry.client.verdicts.judge`."""
+    unspoken = decide((), judges.rules.use, judges.rules.mode)
+    kept = np.full(len(marked.rows), unspoken.action.stays)
+    verdicts = _judged(marked.rows, np.flatnonzero(marked.asked).tolist(), judges, hashers)
     for place, verdict in verdicts.items():
         kept[place] = verdict.action.stays
-    return JudgedRows(kept, verdicts, unspoken, as_of_seq)
+    return JudgedRows(kept, verdicts, unspoken, marked.as_of_seq)
 
 
 def gravest(verdicts: Sequence[Verdict]) -> Verdict:

@@ -312,18 +312,13 @@ def _process(part: Format | Table, run: _Run, there: Destination | None) -> Shar
 
 
 def _process_table(part: Table, run: _Run, there: Destination | None) -> ShardReport:
-    sieve = Sieve(run.judges, run.hashers, run.spec.in_marks, stop_on_error=run.spec.stop_on_error)
-
-    def keep(rows: Any) -> Any:
-        kept = sieve(rows)
-        run.progress.done(len(rows), len(rows) - int(kept.sum()))
-        return kept
-
+    spec, done = run.spec, run.progress.done
+    sieve = Sieve(run.judges, run.hashers, spec.in_marks, done, stop_on_error=spec.stop_on_error)
     if there is None:
-        part.rewrite(None, keep)
+        part.rewrite(None, sieve)
     else:
         with TableDecisions(there.decisions) as sieve.decisions:
-            part.rewrite(there.output if run.spec.rewrites else None, keep)
+            part.rewrite(there.output if spec.rewrites else None, sieve)
     report = ShardReport(notable=sieve.notable)
     report.join(sieve.tally)
     return report

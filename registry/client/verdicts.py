@@ -34,7 +34,10 @@ _BATCH = 2000
 
 
 class Registry(Protocol):
-    """Whom one asks: a :class:`registry.client.RegistryClient` over HTTP, or a snapshot on this machine."""
+    """Whom one asks: a :class:`registry.client.RegistryClient` over HTTP, or a snapshot on this machine.
+
+    A run asks for marks in one thread while it looks up in another.
+    """
 
     @property
     def url(self) -> str:
@@ -242,6 +245,7 @@ def judge(samples: Sequence[Sample], pictures: Iterable[Hashed], judges: Judges)
     urls = [one.url for one in asked if one.url is not None]
     said = None if sites is None else sites.read(urls)
     answers = [iter(_asked(registry, asked, rules)) for registry in registries]
+    weighing = _Weighing(rules)
     for sample, fault in zip(samples, faults, strict=True):
         fingerprint, reading = _fingerprint(sample, hashed), _reading(sample, hashed)
         if fault:
@@ -253,7 +257,7 @@ def judge(samples: Sequence[Sample], pictures: Iterable[Hashed], judges: Judges)
             if said is not None:
                 # By address, and each must be there: a site that was not read has not said nothing.
                 reading = joined([reading, *(said[url] for url in sample.urls)])
-            verdict = _weighed(sample, reading, [one for own in known for one in own], rules)
+            verdict = weighing.of(sample, reading, [one for own in known for one in own])
             yield _owned(replace(verdict, fingerprint=fingerprint, as_of_seq=as_of), rules.own)
 
 
@@ -308,6 +312,24 @@ def _owned(verdict: Verdict, own: OwnWorks) -> Verdict:
     how = "the same file" if key == "sha256" else "a copy"
     reason = f"Kept as the maker’s own work, as declared and not proven ({how}). {verdict.reason}"
     return replace(verdict, action=Action.KEEP, reason=reason, own=key)
+
+
+class _Weighing:
+    """Weighs what is known of samples: of many rows of one site the same is known, and is weighed once."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        # By identity, so what is known is held beside: no other object can have its place.
+        self._weighed: dict[tuple[int, ...], tuple[Sequence[Known], Verdict]] = {}
+
+    def of(self, sample: Sample, reading: Reading, known: Sequence[Known]) -> Verdict:
+        """Return the verdict on a sample."""
+        if reading.statements or reading.faults:
+            return _weighed(sample, reading, known, self._rules)
+        key = tuple(map(id, known))
+        if key not in self._weighed:
+            self._weighed[key] = known, _weighed(sample, reading, known, self._rules)
+        return replace(self._weighed[key][1], sample=sample)
 
 
 def _weighed(sample: Sample, reading: Reading, known: Sequence[Known], rules: Rules) -> Verdict:

@@ -1,17 +1,18 @@
-"""The loop of :mod:`registry.keys`: where a sorted key stands."""
+"""The loops of :mod:`registry.keys`: where a sorted key stands, and which of many are equal."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from registry.kernels.compiled import compiled, fetch, inlined
 
-__all__ = ["find"]
+__all__ = ["find", "number"]
 
 _Words = NDArray[np.uint64]
 _AHEAD = 32
 _NEAR = 2
 """Keys before and behind the guess that are fetched: two lines of the cache."""
 _STEPS = 64
+_MIXER = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ by the golden ratio: Knuth's multiplicative hashing
 
 
 @compiled
@@ -66,6 +67,31 @@ def _halving(keys: _Words, starts: NDArray[np.uint32], shift: int, high: np.uint
         else:
             end = middle
     return begin
+
+
+@compiled
+def number(keys: _Words, slots: NDArray[np.int64], firsts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a number for each of ``keys: uint64[k, 2]``, from 0 on as they come: equal ones have the same.
+
+    ``firsts: int64[k]`` gets the place where each number stands
+    first. ``slots`` is room, a power of two and more than k, filled with -1.
+    """
+    numbers, last = np.empty(keys.shape[0], np.int64), np.uint64(slots.shape[0] - 1)
+    count = 0
+    for place in range(keys.shape[0]):
+        high, low = keys[place, 0], keys[place, 1]
+        slot = ((high ^ low) * _MIXER >> np.uint64(32)) & last
+        while slots[slot] >= 0:
+            first = firsts[slots[slot]]
+            if keys[first, 0] == high and keys[first, 1] == low:
+                break
+            slot = (slot + np.uint64(1)) & last
+        if slots[slot] < 0:
+            slots[slot] = count
+            firsts[count] = place
+            count += 1
+        numbers[place] = slots[slot]
+    return numbers
 
 
 @inlined

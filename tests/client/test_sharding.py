@@ -7,7 +7,6 @@ import subprocess
 import time
 from collections import Counter
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from registry.client import Options, Progress, Rules, filter_dataset
-from registry.client.judged import judge_rows
+from registry.client.judged import mark_rows
 from registry.client.noted import Notes, write_notes
 from registry.errors import DatasetError, InputError, RegistryUnreachableError
 from registry.preference import Action, Mode
@@ -189,16 +188,16 @@ def test_a_folder_of_tables(tables, run, tmp_path, kit, workers):
         assert gone["row"].to_pylist() == [n for n in range(30) if not keep[n]]
 
 
-def _one_by_one(judge, rows, judges, hashers, *, in_marks):
+def _one_by_one(rows, judges, *, in_marks):
     assert in_marks
-    return judge(rows, judges, hashers, in_marks=False)
+    return mark_rows(rows, judges, in_marks=False)
 
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_rows_asked_in_marks_are_decided_as_one_by_one(tables, run, tmp_path, kit, monkeypatch, mode):
     rules = Rules(mode=mode, organisation="lab", purpose="study")
     marked = run(tables, rules=rules)
-    monkeypatch.setattr("registry.client.sieve.judge_rows", partial(_one_by_one, judge_rows))
+    monkeypatch.setattr("registry.client.sieve.mark_rows", _one_by_one)
     single = run(tables, "single", rules=rules)
     assert kit.tree(tmp_path / "single") == kit.tree(tmp_path / "clean") or mode is Mode.STRICT
     assert (marked.counts, marked.reasons, marked.kept) == (single.counts, single.reasons, single.kept)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pyarrow as pa
@@ -375,17 +376,22 @@ def test_a_small_file_of_large_values_is_read_in_small_pieces(tmp_path):
     assert pq.read_schema(tmp_path / "bomb.parquet").equals(schema)
     seen, most = [], 0
 
-    def keep(first, batch):
+    def keep(part):
         nonlocal most
-        assert first == sum(seen)
-        seen.append(batch.num_rows)
+        assert part.first == sum(seen)
+        seen.append(part.rows.num_rows)
         most = max(most, pa.total_allocated_bytes())
         if len(seen) == 4:
             raise DatasetError("enough was seen")
-        return np.ones(batch.num_rows, np.bool_)
+        return np.ones(part.rows.num_rows, np.bool_)
 
     with pytest.raises(DatasetError, match="enough"):
-        rewrite_parquet(tmp_path / "bomb.parquet", None, keep, ["url", "jpg"])
+        rewrite_parquet(
+            tmp_path / "bomb.parquet",
+            None,
+            lambda parts: nullcontext((keep(one), one) for one in parts),
+            ["url", "jpg"],
+        )
     assert max(seen) <= 16
     assert most < 512 << 20
 

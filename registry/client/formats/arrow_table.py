@@ -27,13 +27,17 @@ class ArrowTable(ABC):
 
     def rows(self) -> Iterator[Rows]:
         """Yield the rows, some at a time: those that go together are at most some 64 MB."""
-        first = 0
-        for batch in self._batches(self._columns.names):
-            yield self._columns.rows(first, batch)
-            first += batch.num_rows
+        for rows, _ in self._numbered(self._batches(self._columns.names)):
+            yield rows
 
     def _first(self, columns: Sequence[str]) -> Any:
         return next(self._batches(columns), None)
+
+    def _numbered(self, batches: Iterator[Any], first: int = 0) -> Iterator[tuple[Rows, Any]]:
+        """Yield what each batch has to ask about, and the batch; ``first`` is the number of the first row."""
+        for batch in batches:
+            yield self._columns.rows(first, batch), batch
+            first += batch.num_rows
 
     @abstractmethod
     def _batches(self, columns: Sequence[str]) -> Iterator[Any]:

@@ -1,10 +1,11 @@
 """What a dataset format is: something that names its samples, and writes itself without some of them."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,8 +144,13 @@ class Rows:
                 yield Sample(key, place=one)
 
 
-Keeping: TypeAlias = Callable[[Rows], NDArray[np.bool_]]
-"""What decides: rows → ``bool[n]``, true for those that stay."""
+Keeping: TypeAlias = Callable[
+    [Iterator[tuple[Rows, Any]]], AbstractContextManager[Iterator[tuple[NDArray[np.bool_], Any]]]
+]
+"""What decides: rows, and what comes beside them → ``bool[n]``, true for those that stay, and the same.
+
+They come in their order, while later ones are read and asked about ahead.
+"""
 
 
 class Dataset(Protocol):

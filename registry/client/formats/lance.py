@@ -41,12 +41,13 @@ class LanceTable(ArrowTable):
         arrow, _ = pyarrow_modules()
         files, first = LanceFiles(self.path, self._version), 0
         out = None if target is None else _Writer(target, files)
+        columns = self._columns.names if out is None else None
         for fragment in files.fragments():
-            for batch in files.batches(fragment, self._columns.names if out is None else None):
-                kept = keep(self._columns.rows(first, batch))
-                first += batch.num_rows
-                if out is not None:
-                    out.add(batch.filter(arrow.array(kept)))
+            with keep(self._numbered(files.batches(fragment, columns), first)) as kept:
+                for stays, batch in kept:
+                    first += batch.num_rows
+                    if out is not None:
+                        out.add(batch.filter(arrow.array(stays)))
             if out is not None:
                 out.end_fragment()
         if out is not None:

@@ -5,15 +5,13 @@ struct), and so do the row groups. Needs the extra ``[parquet]``.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from itertools import chain
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.client.formats.ahead import ahead
 from registry.errors import DatasetError, FormatError
 
 __all__ = [
@@ -33,7 +31,7 @@ MAX_COLUMN_BYTES = 256 * 1024 * 1024
 """A larger column is not read: a small file can hold any size, and what it says of that need not be true."""
 
 _BATCH = 4096
-_MOST_ROWS, _BATCH_BYTES = 1 << 16, 64 << 20
+_MOST_ROWS, _BATCH_BYTES = 1 << 15, 64 << 20
 _BUFFER = 1 << 20
 """Bytes that are read of a column at a time."""
 _NUMBER_BYTES = 8
@@ -119,40 +117,62 @@ def read_columns(file: Any, names: Sequence[str], where: str) -> list[dict[str, 
     return rows
 
 
-def all_but(lost: Collection[int]) -> Callable[[int, Any], NDArray[np.bool_]]:
+class Part(NamedTuple):
+    """Rows of a parquet file: the number of the first, that of their row group, and a record batch."""
+
+    first: int
+    group: int
+    rows: Any
+
+
+PartsKept: TypeAlias = AbstractContextManager[Iterator[tuple[NDArray[np.bool_], Part]]]
+
+
+def all_but(lost: Collection[int]) -> Callable[[Iterator[Part]], PartsKept]:
     """Return what keeps all rows but those of these numbers, for :func:`rewrite_parquet`."""
     numbers = np.fromiter(lost, np.int64, len(lost))
-    return lambda first, batch: ~np.isin(np.arange(first, first + batch.num_rows), numbers)
+
+    def kept(part: Part) -> NDArray[np.bool_]:
+        return ~np.isin(np.arange(part.first, part.first + part.rows.num_rows), numbers)
+
+    return lambda parts: nullcontext((kept(part), part) for part in parts)
 
 
 def rewrite_parquet(
-    source: Any, target: Any | None, keep: Callable[[int, Any], NDArray[np.bool_]], columns: Sequence[str]
+    source: Any, target: Any | None, keep: Callable[[Iterator[Part]], PartsKept], columns: Sequence[str]
 ) -> None:
     """Read a parquet file once, and write the rows that stay to ``target``, row group by row group.
 
-    ``keep`` is given the number of a batch's first row and the batch, with ``columns`` at least, and says
-    which rows stay, ``bool[n]``. Without ``target`` nothing is written, and no other column is read. A row
-    group of more than :data:`MAX_COLUMN_BYTES` becomes several. Raises :class:`DatasetError` for a file that
-    cannot be read.
+    ``keep`` is given parts, with ``columns`` at least, and says of each which rows stay, ``bool[n]``.
+    Without ``target`` nothing is written, and no other column is read. A row group of more than
+    :data:`MAX_COLUMN_BYTES` becomes several. Raises :class:`DatasetError` for a file that cannot be read.
     """
     arrow, parquet = pyarrow_modules()
     with opened_parquet(source) as file:
-        wanted, schema, first = list(columns) if target is None else None, file.schema_arrow, 0
-        batches = (batches_of(source, file, group, wanted) for group in range(file.num_row_groups))
-        ended = (chain(group, [None]) for group in batches)
+        wanted, schema = list(columns) if target is None else None, file.schema_arrow
         held: list[Any] = []
+        group = 0
         with (
             nullcontext() if target is None else parquet.ParquetWriter(target, schema) as out,
-            ahead(chain.from_iterable(ended)) as read,
+            keep(_parts(source, file, wanted)) as kept,
         ):
-            for batch in read:
-                if batch is not None:
-                    kept = arrow.array(keep(first, batch))
-                    first += batch.num_rows
-                    held += [] if out is None else [batch.filter(kept)]
-                if out is not None and (batch is None or sum(one.nbytes for one in held) > MAX_COLUMN_BYTES):
+            for stays, part in kept:
+                if out is None:
+                    continue
+                if part.group != group or sum(one.nbytes for one in held) > MAX_COLUMN_BYTES:
                     _write_rows(out, held, schema)
-                    held = []
+                    held, group = [], part.group
+                held.append(part.rows.filter(arrow.array(stays)))
+            if out is not None:
+                _write_rows(out, held, schema)
+
+
+def _parts(source: Any, file: Any, columns: Sequence[str] | None) -> Iterator[Part]:
+    first = 0
+    for group in range(file.num_row_groups):
+        for rows in batches_of(source, file, group, columns):
+            yield Part(first, group, rows)
+            first += rows.num_rows
 
 
 def opened_parquet(source: Any) -> Any:

@@ -33,7 +33,12 @@ class ParquetTable(ArrowTable):
     def rewrite(self, target: Path | None, keep: Keeping) -> None:
         """Write the kept rows, a row group at a time, under the schema of the source."""
         columns = self._columns
-        rewrite_parquet(self.path, target, lambda first, one: keep(columns.rows(first, one)), columns.names)
+        rewrite_parquet(
+            self.path,
+            target,
+            lambda parts: keep((columns.rows(one.first, one.rows), one) for one in parts),
+            columns.names,
+        )
 
     def _batches(self, columns: Sequence[str]) -> Iterator[Any]:
         with opened_parquet(self.path) as file:

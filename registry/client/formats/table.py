@@ -13,7 +13,6 @@ from itertools import compress, islice
 from pathlib import Path
 from typing import TextIO
 
-from registry.client.formats.ahead import ahead
 from registry.client.formats.arrow_columns import no_keys
 from registry.client.formats.base import Keeping, Rows, Sample
 from registry.client.formats.entries import Row, csv_batches
@@ -80,14 +79,13 @@ class CsvTable:
         """Write header and kept rows as they were."""
         with (
             nullcontext() if target is None else target.open("w", encoding="utf-8", newline="") as out,
-            ahead(self._batches()) as read,
+            keep(self._batches()) as kept,
         ):
             if out is not None:
                 out.write(self._head.text)
-            for rows, raws in read:
-                kept = keep(rows).tolist()
+            for stays, raws in kept:
                 if out is not None:
-                    out.writelines(compress(raws, kept))
+                    out.writelines(compress(raws, stays.tolist()))
 
     def _batches(self) -> Iterator[tuple[Rows, list[str]]]:
         """Yield the rows under the header, some at a time, with the text of each."""
