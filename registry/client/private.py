@@ -16,6 +16,7 @@ address nor file is reserved is not checked.
 
 import copy
 import queue
+import threading
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -74,6 +75,7 @@ class PrivateRegistry:
         self._client = client
         self._kept: OrderedDict[tuple[str, str], _Range] = OrderedDict()
         self._size = 0
+        self._asking = threading.Lock()  # What is kept belongs to one thread at a time.
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PrivateRegistry, (self._client,)
@@ -161,11 +163,12 @@ class PrivateRegistry:
         found: dict[bytes, dict[bytes, _Statements]] = {}
         # Something is always asked for: an answer about nothing has its event too.
         seqs = []
-        for prefix, one in self._ranges(sorted(wanted) or ["0" * RANGE_DIGITS], of):
-            seqs.append(one.as_of_seq)
-            for whole, statements in one.said.items():
-                if whole[:KEY_BYTES] in wanted.get(prefix, ()):
-                    found.setdefault(whole[:KEY_BYTES], {})[whole] = statements
+        with self._asking:
+            for prefix, one in self._ranges(sorted(wanted) or ["0" * RANGE_DIGITS], of):
+                seqs.append(one.as_of_seq)
+                for whole, statements in one.said.items():
+                    if whole[:KEY_BYTES] in wanted.get(prefix, ()):
+                        found.setdefault(whole[:KEY_BYTES], {})[whole] = statements
         return min(seqs), found
 
     def _ranges(self, prefixes: Iterable[str], of: str) -> Iterator[tuple[str, _Range]]:
