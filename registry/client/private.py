@@ -16,8 +16,8 @@ address nor file is reserved is not checked.
 
 import copy
 import queue
-import threading
 import re
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
