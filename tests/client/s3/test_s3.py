@@ -12,21 +12,30 @@ import re
 import signal
 import subprocess
 import tarfile
+import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from registry.client import Options, filter_dataset
+from registry.client.receipts import RECEIPT, check_decisions, check_output, find_receipt
 from registry.client.stores import Address, create, fetch, listed, put
 from registry.demo.training_set import PICTURES
 from registry.errors import StoreError
+from registry.model_checks import Result
+from registry.model_receipt import open_receipt
+from registry.note import Signer
 
 from ..conftest import CAVEAT, DOMAIN
 
 pytestmark = pytest.mark.filterwarnings("default")
+
+SIGNED = Options(workers=1, signer=Signer("maker", bytes(range(32))))
 
 
 def tar(members):
@@ -72,7 +81,7 @@ def named(copies):
 
 @pytest.fixture
 def run(live, client_of):
-    def go(source, target, options=Options(workers=1), **more):  # noqa: B008 - frozen
+    def go(source, target, options=SIGNED, **more):
         return filter_dataset(source, target, [client_of(live.url)], options=options, **more)
 
     return go
@@ -85,7 +94,7 @@ def decisions_of(account):
 
 
 def check_whole(store, target):
-    """Every report of a shard names objects that are there, whole."""
+    """Every report of a shard names objects that are there, whole, and the receipt is of all of them."""
     output, account = store.below(target), store.below(f"{target}.caveat")
     assert "run.json" in account
     named = set()
@@ -95,13 +104,37 @@ def check_whole(store, target):
             assert (len(data), hashlib.sha256(data).hexdigest()) == (one["size"], one["sha256"])
             named.add((one["of"], one["name"]))
     assert {name for of, name in named if of == "output"} == {n for n in output if n.endswith((".tar", "et"))}
+    check_receipt(output, account, store.below("set"))
+
+
+def check_receipt(output, account, source):
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "clean")
+        for place, files in ((target, output), (target.with_name("clean.caveat"), account)):
+            for name, data in files.items():
+                (place / name).parent.mkdir(parents=True, exist_ok=True)
+                (place / name).write_bytes(data)
+        data, found = find_receipt(target)
+        receipt = open_receipt(data, []).receipt
+        checks = [check_decisions(receipt, found), check_output(receipt, target, found)]
+        assert [one.result for one in checks] == [Result.OK, Result.OK], checks
+    sums = "".join(f"{hashlib.sha256(source[name]).hexdigest()}  {name}\n" for name in sorted(source))
+    assert account["input.sha256"].decode() == sums
+    assert receipt.input.digest == {"dirHash": hashlib.sha256(sums.encode()).hexdigest()}
+    assert receipt.counts.samples == json.loads(account["run.json"])["samples"]
+
+
+def counted(account):
+    """What a receipt says that is the same for the same run elsewhere."""
+    receipt = open_receipt(account[RECEIPT], []).receipt
+    return receipt.input, receipt.output, receipt.decisions, receipt.counts, receipt.configuration
 
 
 @pytest.mark.parametrize(("dataset", "workers"), [("shards", 2), ("tables", 1)])
 def test_s3_leaves_what_a_folder_leaves(store, run, kit, tmp_path, request, dataset, workers):
     files = request.getfixturevalue(dataset)
     source = store.plant(files)
-    here, options = kit.plant(tmp_path / "set", files), Options(workers=workers)
+    here, options = kit.plant(tmp_path / "set", files), replace(SIGNED, workers=workers)
     local = run(here, tmp_path / "local")
     expected, decided = kit.tree(tmp_path / "local"), decisions_of(kit.tree(tmp_path / "local.caveat"))
     assert 0 < local.kept < local.samples
@@ -111,6 +144,7 @@ def test_s3_leaves_what_a_folder_leaves(store, run, kit, tmp_path, request, data
     assert store.below("clean") == store.below("up") == kit.tree(tmp_path / "clean") == expected
     accounts = store.below("clean.caveat"), store.below("up.caveat"), kit.tree(tmp_path / "clean.caveat")
     assert [decisions_of(account) for account in accounts] == [decided] * 3
+    assert [counted(account) for account in accounts] == [counted(kit.tree(tmp_path / "local.caveat"))] * 3
     assert ("data:image/jpeg" in accounts[0]["report.html"].decode()) == (dataset == "shards")
     assert (away.counts, away.reasons, away.kept) == (local.counts, local.reasons, local.kept)
     assert [one.to_wire() for one in away.notable] == [one.to_wire() for one in local.notable]
@@ -118,10 +152,33 @@ def test_s3_leaves_what_a_folder_leaves(store, run, kit, tmp_path, request, data
         check_whole(store, target)
 
 
+def test_shares_by_several_machines_have_one_receipt(store, run, kit, tmp_path, shards):
+    source, target = store.plant(shards), f"{store.address}/clean"
+    run(kit.plant(tmp_path / "set", shards), tmp_path / "local")
+    for number in (2, 1, 3):
+        run(source, target, replace(SIGNED, share=(number, 3), signer=None))
+    assert RECEIPT not in store.below("clean.caveat")
+    store.door.seen.clear()
+    assert run(source, target).resumed == 4
+    # Of the shards nothing is read again but the pictures that the report shows.
+    fetched = [path.rpartition("/")[2] for method, path in store.door.seen if method == "GET"]
+    assert {name for name in fetched if name.endswith(".tar?")} == {"00000.tar?", "00002.tar?"}
+    check_whole(store, "clean")
+    assert counted(store.below("clean.caveat")) == counted(kit.tree(tmp_path / "local.caveat"))
+
+
+def test_an_object_that_changes_between_shards_is_filtered_again(store, run, shards):
+    source, target = store.plant(shards), f"{store.address}/clean"
+    run(source, target, replace(SIGNED, share=(1, 2)))
+    store.plant({"00002.tar": shards["00003.tar"]})
+    assert run(source, target).resumed == 1
+    check_whole(store, "clean")
+
+
 def test_ray_filters_over_s3(store, run, kit, tmp_path, tables):
     source = store.plant(tables)
     run(kit.plant(tmp_path / "set", tables), tmp_path / "local")
-    summary = run(source, f"{store.address}/clean", Options(engine="ray", workers=2))
+    summary = run(source, f"{store.address}/clean", replace(SIGNED, engine="ray", workers=2))
     assert summary.kept == 60
     assert store.below("clean") == kit.tree(tmp_path / "local")
     check_whole(store, "clean")
@@ -254,6 +311,7 @@ def test_whichever_request_is_refused_the_output_counts_only_when_it_is_whole(
         store.door.reset()
         if "run.json" in store.below("clean.caveat"):
             assert store.below("clean") == expected
+            check_whole(store, "clean")
             # Nothing was refused, or what was is asked again; or the last word, that all is there, was lost.
             assert asked < number or seen[number - 1] in seen[number:] or "run.json" in seen[number - 1][1]
         else:
