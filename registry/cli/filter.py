@@ -129,6 +129,12 @@ class ShareType(click.ParamType[tuple[int, int]]):
     help="Where --in-place moves what goes: a new folder outside of SRC.",
 )
 @signing_key_option
+@click.option(
+    "--countersign/--no-countersign",
+    default=True,
+    show_default=True,
+    help="Have each registry say in a bundle what it answered; it keeps nothing of that.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and write nothing.")
 @click.option(
     "--yes", is_flag=True, help="Do not ask before strict mode leaves out what nobody has spoken of."
@@ -167,6 +173,7 @@ def filter_(
     in_place: bool,
     quarantine: Path | None,
     signing_key: Path | None,
+    countersign: bool,
     dry_run: bool,
     yes: bool,
     report: str,
@@ -220,7 +227,9 @@ def filter_(
         grants=held_of(grant_files, asked, Use(use)),
     )
     signer = None if dry_run else signer_of(signing_key)
-    options = Options(engine, workers, share, resume, on_error == "stop", dry_run, subset, signer)
+    options = Options(
+        engine, workers, share, resume, on_error == "stop", dry_run, subset, signer, countersign
+    )
     with progress_bar("checking") as bar, sites_if(site_signals) as sites:
         run: Callable[..., FilterSummary] = filter_in_place if in_place else filter_dataset
         summary = run(

@@ -85,6 +85,9 @@ def _print_receipt(out: Console, summary: FilterSummary) -> None:
     account = summary.account
     if isinstance(account, Path) and (account / RECEIPT).exists():
         out.print(f"receipt {escape(str(account / RECEIPT))}", soft_wrap=True)
+        for url, fault in summary.countersigned.items():
+            told = f"not countersigned by {url}: {fault}" if fault else f"countersigned by {url}"
+            out.print(escape(told), soft_wrap=True)
     elif summary.target is not None and Address in map(type, (summary.source, summary.target)):
         out.print("receipt none: there is none yet of runs from or to an object store")
 

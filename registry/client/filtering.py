@@ -21,8 +21,9 @@ from registry.client.engines import ENGINES
 from registry.client.formats import Format, Sharded, Table
 from registry.client.formats.datacomp import kept_of_pool, write_subset
 from registry.client.formats.files import appearing, remove
+from registry.client.hash_journal import LEAST_PICTURES, JournaledHashers, journal_of
 from registry.client.making import Making, account_folder, gone_from, write_names
-from registry.client.pictures import default_workers
+from registry.client.pictures import Hashers, default_workers
 from registry.client.receipts import ReceiptOf, write_receipt
 from registry.client.report import write_report
 from registry.client.run_file import write_run
@@ -53,8 +54,8 @@ class Options:
     ``share`` is (i, n) for one that takes every n-th shard, the i-th first, from 1, and leaves the end to
     another. ``resume`` goes on from the shards of an earlier run that did not end. ``subset`` writes a
     DataComp subset of a pool, the uids of the rows that stay, in place of its tables. ``signer`` signs the
-    receipt of a run that wrote an output; without, there is none. With ``countersign`` the registries say in a
-    bundle what they answered, where they can.
+    receipt of a run that wrote an output; without, there is none. With ``countersign`` the registries say in
+    a bundle what they answered, where they can.
     """
 
     engine: str = "local"
@@ -149,14 +150,24 @@ class _Filtering:
             summary.target = None
             return
         target = Path(str(self.where.target))
-        with appearing(account_folder(target), target) as [account, output]:
+        with self._hashers(dataset, target) as hashers, appearing(account_folder(target), target) as places:
+            account, output = places
             account.mkdir()
             decisions = account / ("decisions/00000" if isinstance(dataset, Table) else "decisions")
             there = Destination(output, decisions)
-            self._take(process_here(dataset, self.judges, spec, self.progress, self._workers, there))
+            self._take(process_here(dataset, self.judges, spec, self.progress, hashers, there))
             if summary.shards:
                 write_names(account, summary.shards)
             self._finish(account, output, partial(write_receipt, account, output, summary))
+
+    def _hashers(self, dataset: Format | Table, target: Path) -> Hashers:
+        """Return what hashes the pictures; where there are many, it goes on from an earlier run."""
+        journal = journal_of(target)
+        if not self.options.resume:
+            remove(journal)
+        if isinstance(dataset, Table) or (dataset.size or 0) < LEAST_PICTURES:
+            return Hashers(self._workers)
+        return JournaledHashers(self._workers, journal, keep=self.options.stop_on_error)
 
     def filter_shards(self, dataset: Sharded) -> None:
         """Filter a dataset shard by shard, and put it together once all are done."""
@@ -240,10 +251,10 @@ class _Filtering:
         if not summary.kept:
             summary.target = None
             remove(output)
-        if isinstance(self.where.target, Path):  # At a store it comes last, and tells that the run has ended.
-            write_run(account, summary)
         if self.options.signer is not None and summary.target is not None:
             sign(self._receipt(self.options.signer))
+        if isinstance(self.where.target, Path):  # At a store it comes last, and tells that the run has ended.
+            write_run(account, summary)
         write_report(account / "report.html", summary)
 
     def _receipt(self, signer: Signer) -> ReceiptOf:

@@ -86,7 +86,7 @@ class RegistryClient:
 
     ``timeout`` is in seconds, for the connection and for each read; ``retries`` counts further tries.
     ``max_items`` and ``max_marks`` are how many items and keys one request may hold, known after
-    :meth:`check_parameters`.
+    :meth:`check_parameters`, as is ``max_tickets``: 0 where it gives no tickets, None where it knows none.
 
     One that is pickled, for another process, takes all of this along, the API key too, and connects anew.
     """
@@ -94,6 +94,16 @@ class RegistryClient:
     def __init__(self, url: str, key: str | None = None, *, timeout: float = 60.0, retries: int = 4) -> None:
         self._transport = Transport(url, key, timeout, retries)
         self.max_items, self.max_marks = BATCH, MARKS
+        self.max_tickets: int | None = None
+
+    @property
+    def book(self) -> TicketBook | None:
+        """Where the tickets of every look-up are kept, None where none are."""
+        return self._transport.book
+
+    @book.setter
+    def book(self, book: TicketBook | None) -> None:
+        self._transport.book = book
 
     @property
     def url(self) -> str:
@@ -101,7 +111,7 @@ class RegistryClient:
         return self._transport.url
 
     def __reduce__(self) -> tuple[Any, ...]:
-        limits = (self.max_items, self.max_marks)
+        limits = (self.max_items, self.max_marks, self.max_tickets)
         return _connected_anew, (self.url, self._transport.settings, limits)
 
     def close(self) -> None:
@@ -166,12 +176,15 @@ class RegistryClient:
             if type(limits[name]) is not int or limits[name] < 1:
                 raise self._transport.wrong(f"{name} {limits[name]!r}")
         self.max_items, self.max_marks = limits.values()
+        self.max_tickets = parameters.get("max_tickets")
+        if self.max_tickets is not None and type(self.max_tickets) is not int:
+            raise self._transport.wrong(f"max_tickets {self.max_tickets!r}")
         return parameters
 
     def keep_tickets(self) -> TicketBook:
         """Keep the tickets of every look-up from now on; return the book that they are in."""
-        self._transport.book = TicketBook(self._merged)
-        return self._transport.book
+        self.book = book = TicketBook(self._merged)
+        return book
 
     def ask_nothing(self) -> None:
         """Send a look-up of nothing, which takes the number of a request that failed."""
@@ -346,11 +359,11 @@ class RegistryClient:
 
 
 def _connected_anew(
-    url: str, settings: tuple[str | None, float, int], limits: tuple[int, int]
+    url: str, settings: tuple[str | None, float, int], limits: tuple[int, int, int | None]
 ) -> RegistryClient:
     key, timeout, retries = settings
     client = RegistryClient(url, key, timeout=timeout, retries=retries)
-    client.max_items, client.max_marks = limits
+    client.max_items, client.max_marks, client.max_tickets = limits
     return client
 
 

@@ -29,6 +29,7 @@ from registry.client.noted import Notes, write_notes
 from registry.client.pictures import default_workers
 from registry.client.receipts import ReceiptOf, write_input, write_receipt
 from registry.client.report import write_report
+from registry.client.run_tickets import RunTickets
 from registry.client.sharding import Destination, Progress, ShardSpec, process_here
 from registry.client.summary import FilterSummary
 from registry.client.verdicts import Judges, Registry, Rules, SiteReader
@@ -163,6 +164,7 @@ class _InPlace:
                 planned, self.judges, self._spec(folder), self.progress, self._workers, there
             )
             summary.join(report)
+            summary.tickets.join(report.tickets, summary.registries, "the folder")
             summary.notable, summary.left_out = report.notable, report.left_out
             if there is None:
                 summary.target = None
@@ -217,11 +219,12 @@ class _InPlace:
         return self.ended(journal, summary)
 
     def _begun_receipt(self, summary: FilterSummary) -> dict[str, Any]:
-        """Return what of the receipt must be known before anything moves: the input, and the beginning."""
+        """Return what of the receipt must be known before anything moves: input, beginning and tickets."""
         if self.options.signer is None:
             return {}
         given = write_input(self._making, summary, self._workers)
-        return {"receipt": {"input": wire_of(given), "started": self.started}}
+        told = {"input": wire_of(given), "started": self.started, "tickets": summary.tickets.to_wire()}
+        return {"receipt": told}
 
     def _write_receipt(self, journal: Journal, summary: FilterSummary) -> None:
         """Write the receipt, unless the account has appeared with it already."""
@@ -229,7 +232,14 @@ class _InPlace:
         if begun is None or signer is None or not self._making.exists():
             return
         given = parsed(Content, begun["input"], "input")
-        run = ReceiptOf(signer, self.judges.registries, workers=self._workers, started=begun["started"])
+        summary.tickets = RunTickets.from_wire(begun["tickets"])
+        run = ReceiptOf(
+            signer,
+            self.judges.registries,
+            workers=self._workers,
+            countersign=self.options.countersign,
+            started=begun["started"],
+        )
         write_receipt(self._making, self.source, summary, run, given)
 
     def _recalled(self, journal: Journal) -> FilterSummary:
@@ -254,7 +264,15 @@ class _InPlace:
         return FilterSummary.begun(self.source, self.source, (format_name, why), self.judges)
 
     def _spec(self, folder: Folder) -> ShardSpec:
-        return ShardSpec(self.source, folder.name, "", None, None, stop_on_error=self.options.stop_on_error)
+        return ShardSpec(
+            self.source,
+            folder.name,
+            "",
+            None,
+            None,
+            stop_on_error=self.options.stop_on_error,
+            keeps_tickets=self.options.keeps_tickets,
+        )
 
     def _drop(self) -> None:
         """Delete what was prepared."""

@@ -175,7 +175,9 @@ class PrivateRegistry:
         """Yield each range, fetched unless it is kept, several at a time."""
         free: queue.SimpleQueue[RegistryClient] = queue.SimpleQueue()
         for _ in range(_AT_ONCE):
-            free.put(copy.copy(self._client))  # A connection belongs to one thread at a time.
+            client = copy.copy(self._client)  # A connection belongs to one thread at a time.
+            client.book = self._client.book
+            free.put(client)
 
         def fetched(prefix: str) -> _Range:
             client = free.get()

@@ -8,9 +8,8 @@ file, here or with ``sha256sum -c``.
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import registry
 from registry.client.contents import (
@@ -21,6 +20,7 @@ from registry.client.contents import (
     left_out_of,
     source_content,
 )
+from registry.client.countersigning import public_url, write_countersigned
 from registry.client.documents import write_card
 from registry.client.http import RegistryClient
 from registry.client.making import account_folder
@@ -69,6 +69,7 @@ INPUT_SUMS = "input.sha256"
 OUTPUT_SUMS = "output.sha256"
 
 _NAMED = 3
+_NOT_WANTED = "none was asked for (--no-countersign)"
 _LARGEST_CHECKPOINT = 100_000
 _LARGEST = 16 * 1024 * 1024
 
@@ -77,7 +78,8 @@ _LARGEST = 16 * 1024 * 1024
 class ReceiptOf:
     """What a run that is to have a receipt knows from the start: who signs, who is asked, when it began.
 
-    ``subset`` and ``in_marks`` are as the run has them; ``workers`` threads read what is digested.
+    ``subset`` and ``in_marks`` are as the run has them; ``workers`` threads read what is digested. Without
+    ``countersign`` no registry is asked for a countersignature.
     """
 
     signer: Signer
@@ -85,6 +87,7 @@ class ReceiptOf:
     subset: bool = False
     in_marks: bool = False
     workers: int = 1
+    countersign: bool = True
     started: int = field(default_factory=lambda: int(time.time()))
 
 
@@ -139,6 +142,9 @@ def write_measured(account: Path, summary: FilterSummary, run: ReceiptOf, measur
     )
     signed = sign_receipt(receipt, run.signer).to_json()
     (account / RECEIPT).write_bytes(signed)
+    summary.countersigned = dict.fromkeys(summary.registries, _NOT_WANTED)
+    if run.countersign:
+        summary.countersigned = write_countersigned(account, run.registries, summary.tickets, signed)
     write_card(account, signed)
 
 
@@ -260,7 +266,10 @@ def _counts(summary: FilterSummary, measured: Measured) -> Counts:
 def _asked(summary: FilterSummary, run: ReceiptOf, decisions: Decisions) -> tuple[Asked, ...]:
     in_marks = run.in_marks and decisions.leaves == "files" and not summary.sites_asked
     return tuple(
-        _asked_of(one, summary.as_of_seq.get(one.url), "marks" if in_marks else "full")
+        replace(
+            _asked_of(one, summary.as_of_seq.get(one.url), "marks" if in_marks else "full"),
+            runs=summary.tickets.roots(one.url),
+        )
         for one in run.registries
     )
 
@@ -279,7 +288,7 @@ def _asked_of(registry: Registry, as_of_seq: int | None, how: str) -> Asked:
         registry, how = registry.client, "private"
     origin, checkpoint = _log_of(registry) if isinstance(registry, RegistryClient) else (None, None)
     return Asked(
-        url=_public(registry.url), origin=origin, as_of_seq=as_of_seq, asked=how, checkpoint=checkpoint
+        url=public_url(registry.url), origin=origin, as_of_seq=as_of_seq, asked=how, checkpoint=checkpoint
     )
 
 
@@ -291,9 +300,3 @@ def _log_of(client: RegistryClient) -> tuple[str | None, str | None]:
         if len(note) <= LONGEST:
             return origin, note
     return None, None
-
-
-def _public(url: str) -> str:
-    """Return the address of a registry without a name and a password in it."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

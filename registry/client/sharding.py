@@ -237,14 +237,14 @@ def process_here(
     judges: Judges,
     spec: ShardSpec,
     progress: Progress,
-    workers: int,
+    workers: int | Hashers,
     there: "Destination | None" = None,
 ) -> ShardReport:
     """Filter a whole dataset, or what lies beside shards, in this process; ``workers`` hash its pictures.
 
     Raises as :func:`process_shard`.
     """
-    with Hashers(workers) as hashers:
+    with Hashers(workers) if isinstance(workers, int) else nullcontext(workers) as hashers:
         return _process(part, _Run(judges, hashers, spec, progress), there)
 
 

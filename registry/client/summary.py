@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from registry.client.run_tickets import RunTickets
 from registry.client.stores import Address
 from registry.client.tally import Tally
 from registry.client.verdicts import Judges, Rules, Verdict
@@ -20,7 +21,9 @@ class FilterSummary(Tally):
 
     ``shards`` are the archives or tables in the output; ``resumed`` counts those that an earlier run had
     done, ``waiting`` those that a run of a share, ``shared``, leaves to others. ``left_out`` are the files
-    beside samples that do not come along, with the reason. ``notable`` are all verdicts but those that kept a
+    beside samples that do not come along, with the reason. ``tickets`` are what registries gave with answers;
+    ``countersigned`` says by address why one did not countersign the receipt, empty where it did, and has
+    none where there is no receipt. ``notable`` are all verdicts but those that kept a
     sample of which nothing was said, and of tables also without those that strict mode took away.
     """
 
@@ -39,6 +42,8 @@ class FilterSummary(Tally):
     shared: bool = False
     waiting: int = 0
     quarantine: Path | None = None
+    tickets: RunTickets = field(default_factory=RunTickets)
+    countersigned: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def begun(
@@ -80,4 +85,6 @@ class FilterSummary(Tally):
             "shards": list(self.shards),
             "resumed": self.resumed,
             "waiting": self.waiting,
+            "countersigned": [url for url, fault in self.countersigned.items() if not fault],
+            "not_countersigned": {url: fault for url, fault in self.countersigned.items() if fault},
         }

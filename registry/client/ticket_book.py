@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from registry.errors import ProofError, RegistryError
-from registry.tickets import Ticket, format_run, message_hash, read_ticket
+from registry.tickets import Ticket, format_run, merge, message_hash, read_ticket
 
 __all__ = ["AT_ONCE", "TicketBook"]
 
@@ -88,6 +88,23 @@ class TicketBook:
             )
         return found
 
+    def closed(self) -> list[str]:
+        """Return the one ticket of the whole run, changed for all of them; none when nothing was asked.
+
+        Raises as :meth:`whole`, and :class:`RegistryError`.
+        """
+        if not self._next:
+            return []
+        found = self.whole()
+        return found if len(found) == 1 else [self._changed(found)]
+
+    def _changed(self, tickets: Sequence[str]) -> str:
+        """Return the ticket that the registry gives for these, which must stand for them and no others."""
+        changed = self._merge(tickets)
+        if read_ticket(changed) != merge([read_ticket(one) for one in tickets]):
+            raise ProofError("the registry changed tickets for one that does not stand for them")
+        return changed
+
     def _fault_of(self, number: int, ticket: str | None, asked: bytes, answered: bytes) -> str:
         if ticket is None:
             return f"the registry gave no ticket with its answer to request {number}"
@@ -114,12 +131,11 @@ class TicketBook:
             return
         # Not under the lock: others go on asking meanwhile.
         try:
-            merged = self._merge(full)
-            read_ticket(merged)
+            changed = self._changed(full)
         except (RegistryError, ProofError) as error:
             self._fail(f"the registry did not change tickets for one: {error.message}")
         else:
-            self._add(level + 1, place // self._at_once, merged)
+            self._add(level + 1, place // self._at_once, changed)
 
     def _filled(self, level: int, place: int, ticket: str) -> list[str]:
         """Put a ticket in its place; return its whole block, taken out, when this was the last of it."""

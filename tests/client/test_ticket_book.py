@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from registry.client import Asked, RegistryClient
 from registry.client.countersigning import countersign
+from registry.client.run_tickets import keeping
 from registry.client.ticket_book import AT_ONCE, TicketBook
-from registry.countersignature import open_countersignature
+from registry.countersignature import Bundle, open_countersignature
+from registry.dsse import Envelope
 from registry.errors import ProofError, RegistryAnswerError, RegistryRefusedError, RegistryUnreachableError
 from registry.log_folder import LogFolder
 from registry.model_receipt import open_receipt
@@ -31,7 +33,6 @@ from registry.tickets import (
     message_hash,
     open_ticket,
     parse_run,
-    root_of_runs,
     ticket_key,
 )
 from registry.urlkeys import url_keys
@@ -58,6 +59,21 @@ def merged(texts):
 def kept(book, numbers):
     for number in numbers:
         book.keep(number, given_for(book, number), b"asked", b"answered")
+
+
+def test_at_its_end_a_run_has_one_ticket_that_stands_for_all():
+    book = TicketBook(merged, at_once=4)
+    assert book.closed() == []
+    for _ in range(23):
+        kept(book, [book.take()])
+    [one] = book.closed()
+    assert open_ticket(one, [KEY]) == merge([open_ticket(text, [KEY]) for text in book.whole()])
+    book._merge = lambda texts: merged(texts[:-1])
+    with pytest.raises(ProofError, match="changed tickets for one that does not stand for them"):
+        book.closed()
+    kept(book, [book.take()])
+    with pytest.raises(ProofError, match="did not change tickets for one: the registry changed tickets"):
+        book.closed()
 
 
 @given(st.integers(1, 40).flatmap(lambda n: st.permutations(range(n))))
@@ -153,12 +169,12 @@ def logged(store, database_url, tmp_path, threaded):
         yield client
 
 
-def receipt_of(client, book, as_of_seq, started):
+def receipt_of(client, tickets, as_of_seq, started):
     note = client.fetch("/checkpoint", 100_000).decode()
     origin = parse_checkpoint(note[: note.index("\n\n") + 1]).origin
     asked = replace(
         runs.ASKED, url=client.url, origin=origin, as_of_seq=as_of_seq, checkpoint=note,
-        runs=(root_of_runs([book.run]).hex(),),
+        runs=tickets.roots(client.url),
     )  # fmt: skip
     times = {"started": timestamp(started), "finished": timestamp(int(time.time()) + 1)}
     run = replace(runs.RUN, registries=(asked,), **times)
@@ -168,22 +184,22 @@ def receipt_of(client, book, as_of_seq, started):
 def test_a_run_from_several_threads_is_countersigned_without_a_gap(logged):
     started = int(time.time())
     assert logged.check_parameters()["max_tickets"] == 10_000
-    book = logged.keep_tickets()
     items = [Asked(url=f"https://free.example/{n}.jpg") for n in range(30)]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda item: logged.lookup([item], USE), items))
-    seq = logged.mark(url_keys(["https://free.example/1.jpg"]).keys).as_of_seq
-    with pytest.raises(RegistryRefusedError):
-        logged.lookup([Asked(url="x" * 70_000_000)], USE)
-    assert book.missing() == [31]
-    receipt = receipt_of(logged, book, seq, started)
-    bundle = countersign(logged, book, receipt)
+    with keeping([logged], wanted=True) as tickets:
+        book = logged.book
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda item: logged.lookup([item], USE), items))
+        seq = logged.mark(url_keys(["https://free.example/1.jpg"]).keys).as_of_seq
+        with pytest.raises(RegistryRefusedError):
+            logged.lookup([Asked(url="x" * 70_000_000)], USE)
+        assert book.missing() == [31]
+    receipt = receipt_of(logged, tickets, seq, started)
+    envelope = countersign(logged, tickets.kept[logged.url], receipt).envelope
     keys = [Verifier.parse(one) for one in logged.log_keys()["keys"]]
-    [envelope] = bundle.countersignatures
     said = open_countersignature(envelope, open_receipt(receipt, [MAKER.verifier]), keys)
     assert said.requests == 32
     assert said.items > 30
-    assert book.run.hex() not in bundle.to_json().decode()
+    assert book.run.hex() not in envelope.payload.decode()
 
 
 def test_only_who_keeps_tickets_sends_a_run_and_only_with_look_ups(fake, client_of, unknown):
@@ -208,15 +224,16 @@ def test_a_registry_that_gives_no_tickets_answers_all_the_same(fake, client_of, 
 
 def test_what_fails_at_the_end_is_told_by_name(logged):
     started = int(time.time())
-    book = logged.keep_tickets()
-    [known] = logged.lookup([Asked(url="https://free.example/1.jpg")], USE)
-    receipt = receipt_of(logged, book, known.as_of_seq, started)
+    logged.check_parameters()
+    with keeping([logged], wanted=True) as kept:
+        [known] = logged.lookup([Asked(url="https://free.example/1.jpg")], USE)
+    receipt, tickets = receipt_of(logged, kept, known.as_of_seq, started), kept.kept[logged.url]
     with RegistryClient("http://127.0.0.1:9", retries=0) as gone, pytest.raises(RegistryUnreachableError):
-        countersign(gone, book, receipt)
-    other = countersign(logged, book, receipt)
-    later = receipt_of(logged, book, known.as_of_seq, started - 1)
+        countersign(gone, tickets, receipt)
+    other = Bundle(Envelope.from_json(receipt), (countersign(logged, tickets, receipt).envelope,))
+    later = receipt_of(logged, kept, known.as_of_seq, started - 1)
     swapped = replace(other, receipt=type(other.receipt).from_json(later))
     for wire in (other.to_wire(), swapped.to_wire(), None, {**other.to_wire(), "countersignatures": []}):
         logged.tell_receipts = lambda body, path="", wire=wire: {"bundle": wire}
         with pytest.raises(RegistryAnswerError, match="a countersignature that does not hold"):
-            countersign(logged, book, later)
+            countersign(logged, tickets, later)
