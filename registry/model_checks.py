@@ -18,13 +18,13 @@ from registry.model_receipt import MODEL_KEY, RECEIPT_KEY, Signed, Trust, open_b
 from registry.note import Verifier, open_note, parse_checkpoint
 from registry.receipt import Asked, Receipt, seconds_of
 
-__all__ = ["MAX_AGE_DAYS", "Check", "Policy", "Result", "check_model", "check_receipt", "is_ok"]
+__all__ = ["MAX_AGE_DAYS", "SKEW", "Check", "Policy", "Result", "check_model", "check_receipt", "is_ok"]
 
 MAX_AGE_DAYS = 90
 """Days after which the state that a receipt names counts as old."""
 
 _DAY = 86_400
-_SKEW = 300
+SKEW = 300
 """Seconds by which another clock may be ahead."""
 
 
@@ -99,7 +99,7 @@ def _signature(signed: Signed) -> Check:
 
 def _age(receipt: Receipt, policy: Policy) -> Check:
     age = policy.now - seconds_of(receipt.finished)
-    if age < -_SKEW:
+    if age < -SKEW:
         return Check("age", Result.NOT_OK, f"from the future: it says {receipt.finished}")
     days = max(age, 0) / _DAY
     text = f"the state is {days:,.0f} days old"
@@ -162,7 +162,7 @@ def _binding(metadata: Mapping[str, str], signed: Signed, tensors: str | None, n
         yield Check(name, Result.NOT_OK, text)
     else:
         yield Check(name, Result.OK, f"bound to these tensors, {tensors}")
-    if seconds_of(binding.attached) > now + _SKEW:
+    if seconds_of(binding.attached) > now + SKEW:
         yield Check("attached", Result.NOT_OK, f"from the future: it says {binding.attached}")
 
 
@@ -176,7 +176,7 @@ def _training(metadata: Mapping[str, str], receipt: Receipt) -> Check:
         began = math.nan
     if not math.isfinite(began):
         return Check(name, Result.NOT_OK, f"ss_training_started_at is no time: {told[:40]!r}")
-    if began + _SKEW < seconds_of(receipt.finished):
+    if began + SKEW < seconds_of(receipt.finished):
         return Check(name, Result.NOT_OK, f"began before the filter had finished, {receipt.finished}")
     return Check(name, Result.OK, "began after the filter had finished")
 

@@ -29,7 +29,7 @@ from registry.jsontext import strict_json
 from registry.model_checks import MAX_AGE_DAYS, Policy
 from registry.model_receipt import Signed, Trust
 from registry.note import Verifier, open_note, parse_checkpoint
-from registry.receipt_checks import KnownLog, Verified, verify_header, verify_receipt
+from registry.receipt_checks import KnownLog, Registries, Verified, verify_header, verify_receipt
 from registry.safetensors import LENGTH_BYTES, header_size
 from registry.tiles import TileReader
 
@@ -81,16 +81,14 @@ def verify() -> Response:
     """Say what holds of a receipt."""
     optional_caller()
     policy, log = _policy(), known_log()
+    registries = Registries([] if log is None else [log], _published)
     if request.mimetype == _BYTES:
-        found = verify_header(_header(), _tensors(), policy, log, _published)
+        found = verify_header(_header(), _tensors(), policy, registries)
     elif request.is_json:
         if "tensor_hash" in request.args:
             raise InputError("tensor_hash: of a receipt without a model", hint="Send the model's header.")
         bundle = _bundle()
-        given = bundle.countersignatures
-        found = verify_receipt(
-            bundle.receipt.to_json(), policy, log, lambda signed: given or _published(signed)
-        )
+        found = verify_receipt(bundle.receipt.to_json(), policy, registries, bundle.countersignatures)
     else:
         raise UnsupportedMediaTypeError(
             f"expected {_JSON} or {_BYTES}, got {request.mimetype or 'no Content-Type'}",
@@ -195,7 +193,8 @@ def known_log() -> KnownLog | None:
         raise LogError(
             f"the log's own checkpoint does not hold: {error.message}", hint="caveat log fsck says where."
         ) from error
-    return KnownLog(last.origin, state().store.head(), last.size, _Tiles(last.size, folder.read_tile))
+    reader = _Tiles(last.size, folder.read_tile)
+    return KnownLog(last.origin, state().store.head(), last.size, last.root, reader, keys)
 
 
 class _Tiles(TileReader):

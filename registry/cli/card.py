@@ -11,8 +11,8 @@ import click
 
 from registry.cli.declaring import ask_declared
 from registry.cli.publishing import refuse_in_the_way, write_all
+from registry.client.bundles import find_bundle
 from registry.client.documents import DECLARED, DOCUMENTS, read_declared, told_of, write_document
-from registry.client.receipts import find_receipt
 from registry.documents import Declared, declared_json
 
 __all__ = ["card"]
@@ -42,7 +42,7 @@ __all__ = ["card"]
 )
 @click.option("--replace", is_flag=True, help="Write over the file that is there.")
 def card(path: Path, file: Path | None, kind: str, out: Path | None, replace: bool) -> None:
-    """Write a card, or another document, from a receipt: its file, its account, or the output beside it.
+    """Write a card, or another document, from a receipt: as for show, a model with one in it among them.
 
     Each line says whether it was measured by the tool, declared by you, or inherited from upstream. On a
     terminal you are asked for what only you know; an empty answer is told as not stated. The answers are
@@ -50,9 +50,10 @@ def card(path: Path, file: Path | None, kind: str, out: Path | None, replace: bo
 
     \b
       caveat receipt card my-set-clean -o card.md
-      caveat receipt card my-set-clean --format civitai -o description.html
+      caveat receipt card lora.safetensors --format civitai -o description.html
     """
-    receipt, account = find_receipt(path)
+    found = find_bundle(path)
+    receipt, account = found.receipt, found.account
     # Nobody is asked in vain: a receipt that is not right has no documents.
     told_of(receipt)
     if out is not None:

@@ -1,4 +1,4 @@
-"""With which key receipts are signed."""
+"""With which keys receipts, and folders of models, are signed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,10 +6,11 @@ from typing import Any, TypeVar
 
 import click
 
+from registry.client.model_key import PRIVATE, ModelKey, own_model_key, private_at
 from registry.client.signing import KEY_FILE, load_key, own_key
 from registry.note import Signer
 
-__all__ = ["known_key", "signer_of", "signing_key_option"]
+__all__ = ["known_key", "known_model_key", "model_signer_of", "signer_of", "signing_key_option"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -34,6 +35,16 @@ def known_key(path: Path | None) -> Signer | None:
     if path is None and not (_folder() / KEY_FILE).exists():
         return None
     return signer_of(path)
+
+
+def model_signer_of(path: Path | None) -> ModelKey:
+    """Return the model key in ``path``, or the user's own, made the first time; raises as above."""
+    return own_model_key(_folder()) if path is None else private_at(path)
+
+
+def known_model_key() -> ModelKey | None:
+    """Return the user's own model key, None where there is none yet."""
+    return own_model_key(_folder()) if (_folder() / PRIVATE).exists() else None
 
 
 def _folder() -> Path:

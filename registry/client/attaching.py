@@ -1,17 +1,18 @@
 """A receipt put into a model file, and a model file checked by the receipt in it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.client.models import read_model, sha256_of_file, write_metadata
+from registry.client.bundles import Found
+from registry.client.models import rewrite
 from registry.client.receipts import this_tool
-from registry.dsse import Envelope
-from registry.model_checks import Check, Policy, check_model
+from registry.model_checks import Check, Policy
 from registry.model_receipt import attached, bind, open_receipt
 from registry.note import Signer
 from registry.receipt import timestamp
+from registry.receipt_checks import Registries, verify_metadata
 from registry.safetensors import auto_v2, auto_v3
 
 __all__ = ["Attached", "attach"]
@@ -44,21 +45,21 @@ class Attached:
         }
 
 
-def attach(path: Path, receipt: bytes, signer: Signer, target: Path | None = None) -> Attached:
-    """Put a receipt, the bytes of ``receipt.dsse.json``, into the model at ``path``, or into a copy of it.
+def attach(path: Path, found: Found, signer: Signer, target: Path | None = None) -> Attached:
+    """Put a receipt and its countersignatures into the model at ``path``, or into a copy of it at ``target``.
 
     The tensors stay as they are, byte for byte. Raises :class:`registry.errors.ProofError` for a receipt that
     does not hold or is of another key, :class:`registry.errors.ModelError` for a file that cannot be read or
     written; the model is then as it was.
     """
-    target = target or path
-    signed = open_receipt(receipt, [signer.verifier])
-    model = read_model(path)
-    now = int(time.time())
-    binding = bind(signed, model.tensors, signer, this_tool(), timestamp(now))
-    before = sha256_of_file(path)
-    write_metadata(model, attached(model.metadata, Envelope.from_json(receipt), binding), target)
-    written = read_model(target)
+    signed, bundle, now = open_receipt(found.receipt, [signer.verifier]), found.bundle, int(time.time())
+
+    def edit(metadata: Mapping[str, str], tensors: str) -> Mapping[str, str]:
+        binding = bind(signed, tensors, signer, this_tool(), timestamp(now))
+        return attached(metadata, bundle.receipt, binding, bundle.countersignatures)
+
+    done = rewrite(path, target or path, edit)
+    model = done.model
     policy = Policy(keys=[signer.verifier], now=now)
-    checks = check_model(written.metadata, written.tensors, policy)
-    return Attached(target, written.tensors, before, sha256_of_file(target), checks)
+    checks = verify_metadata(model.metadata, model.tensors, policy, Registries()).checks
+    return Attached(model.path, model.tensors, done.before, done.after, checks)

@@ -9,8 +9,9 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,9 +27,13 @@ from registry.safetensors import (
     with_metadata,
 )
 
-__all__ = ["Model", "read_header", "read_model", "sha256_of_file", "write_metadata"]
+__all__ = ["Edit", "Model", "Rewritten", "read_header", "read_model", "rewrite"]
+
+Edit = Callable[[Mapping[str, str], str], Mapping[str, str]]
+"""Returns other metadata, given those of a model and its tensor hash."""
 
 _CHUNK = 1 << 20
+_UNKNOWN = "0" * 64
 _WAIT = "Wait until the trainer has ended, and begin again."
 
 
@@ -51,15 +56,19 @@ class Model:
         return self.header.metadata or {}
 
 
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A model that was written with other metadata; ``before`` and ``after`` are the SHA-256 of the file."""
+
+    model: Model
+    before: str
+    after: str
+
+
 def read_header(path: Path) -> Header:
     """Read the header of a model and nothing after it. Raises :class:`ModelError`."""
-    try:
-        with path.open("rb") as file:
-            return parse_header(_beginning(file))
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ModelError as error:
-        raise _named(error, path) from error
+    with _told(path), path.open("rb") as file:
+        return parse_header(_beginning(file))
 
 
 def read_model(path: Path) -> Model:
@@ -67,43 +76,20 @@ def read_model(path: Path) -> Model:
 
     Raises :class:`ModelError` for what is no whole safetensors file, or changes meanwhile.
     """
-    try:
-        state = state_of(path)
-        with path.open("rb") as file:
-            beginning = _beginning(file)
-            header = parse_header(beginning)
-            require_complete(header, state[0])
-            tensors = tensor_hash(_chunks(file))
-        model = Model(path, header, beginning, tensors, state)
-        _require_unchanged(model)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ModelError as error:
-        raise _named(error, path) from error
-    return model
+    return _read(path)
 
 
-def write_metadata(model: Model, metadata: Mapping[str, str], target: Path) -> None:
-    """Write the model with other metadata to ``target``, which may be the model itself.
+def rewrite(path: Path, target: Path, edit: Edit) -> Rewritten:
+    """Write the model at ``path`` with other metadata to ``target``, which may be the same file.
 
-    Raises :class:`ModelError`; the model is then as it was.
+    ``edit`` is given the metadata and the tensor hash, and is asked twice: first for how long the header will
+    be, with a hash that stands in for the true one, which is known when all was copied. The texts that it
+    returns must be as long both times. The file is read once while it is copied, and what was written once,
+    before it takes the place of what is there. Raises :class:`ModelError`; the model is then as it was.
     """
-    header = with_metadata(model.beginning, metadata)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        with model.path.open("rb") as reading, temporary.open("xb") as writing:
-            writing.write(header)
-            reading.seek(model.header.size)
-            digest = hashlib.sha256()
-            for chunk in _chunks(reading):
-                digest.update(chunk)
-                writing.write(chunk)
-            writing.flush()
-            os.fsync(writing.fileno())
-        shutil.copymode(model.path, temporary)
-        if digest.hexdigest() != model.tensors:
-            raise _changed(model.path)
-        _require_unchanged(model)
+        written = _copied(path, temporary, edit)
         os.replace(temporary, target)
         sync_names(target.parent)
     except FileExistsError as error:
@@ -112,18 +98,76 @@ def write_metadata(model: Model, metadata: Mapping[str, str], target: Path) -> N
         temporary.unlink(missing_ok=True)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise ModelError(
-            f"{target} cannot be written: {error.strerror or error}; {model.path} is as it was",
+            f"{target} cannot be written: {error.strerror or error}; {path} is as it was",
             hint="It is written beside the old one first: make room for both." if full else "",
         ) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    return replace(written, model=replace(written.model, path=target))
 
 
-def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _copied(path: Path, temporary: Path, edit: Edit) -> Rewritten:
+    """Write the copy, read it again, and return what it is; nothing else has changed yet."""
+    whole = hashlib.sha256()
+    with _told(path):
+        state = state_of(path)
+        reading = path.open("rb")
+    with reading, temporary.open("xb") as writing:
+        with _told(path):
+            beginning = _beginning(reading)
+            header = parse_header(beginning)
+            require_complete(header, state[0])
+            room = len(with_metadata(beginning, edit(header.metadata or {}, _UNKNOWN)))
+        whole.update(beginning)
+        writing.seek(room)
+        tensors = _hashed(reading, whole.update, writing.write)
+        if state_of(path) != state:
+            raise _changed(path)
+        edited = with_metadata(beginning, edit(header.metadata or {}, tensors))
+        if len(edited) != room:
+            raise ModelError(
+                f"the header of {path} has {len(edited):,} bytes, and room for {room:,} was left"
+            )
+        writing.seek(0)
+        writing.write(edited)
+        writing.flush()
+        os.fsync(writing.fileno())
+    shutil.copymode(path, temporary)
+    after = hashlib.sha256()
+    model = _read(temporary, after.update)
+    if (model.beginning, model.tensors) != (edited, tensors):
+        raise ModelError(f"{temporary} does not hold what was written to it", hint="Look to the disk.")
+    if state_of(path) != state:
+        raise _changed(path)
+    return Rewritten(model, whole.hexdigest(), after.hexdigest())
+
+
+def _read(path: Path, *each: Callable[[bytes], object]) -> Model:
+    with _told(path):
+        state = state_of(path)
+        with path.open("rb") as file:
+            beginning = _beginning(file)
+            header = parse_header(beginning)
+            require_complete(header, state[0])
+            for one in each:
+                one(beginning)
+            tensors = _hashed(file, *each)
+        if state_of(path) != state:
+            raise _changed(path)
+    return Model(path, header, beginning, tensors, state)
+
+
+def _hashed(file: BinaryIO, *each: Callable[[bytes], object]) -> str:
+    """Return the hash over the rest of a file, whose bytes are given to ``each`` besides."""
+
+    def chunks() -> Iterator[bytes]:
+        while chunk := file.read(_CHUNK):
+            for one in each:
+                one(chunk)
+            yield chunk
+
+    return tensor_hash(chunks())
 
 
 def _beginning(file: BinaryIO) -> bytes:
@@ -131,14 +175,15 @@ def _beginning(file: BinaryIO) -> bytes:
     return length + file.read(header_size(length) - len(length))
 
 
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK):
-        yield chunk
-
-
-def _require_unchanged(model: Model) -> None:
-    if state_of(model.path) != model.state:
-        raise _changed(model.path)
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Have what goes wrong with reading a model name its file."""
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ModelError as error:
+        raise _named(error, path) from error
 
 
 def _changed(path: Path) -> ModelError:

@@ -154,11 +154,13 @@ TAMPERED = {
     "signed by another": (_resigned, "receipt: the signature of maker is wrong"),
     "a log that forked": (
         _forked,
-        "log of log.example: a log that forked: this one never had the state of its checkpoint, of 2 events",
+        "log of log.example: a log that forked: this one never had the state of its checkpoint, of 2 events, "
+        "which it signed",
     ),
     "a longer log": (
         _longer,
-        "log of log.example: its checkpoint has 99 events, and this log has published 4",
+        "log of log.example: a log that shrank: it signed 99 events, and has published 4; a mirror may be "
+        "behind, ask the registry itself",
     ),
     "a checkpoint by another key": (
         _of_another_key,
@@ -255,7 +257,7 @@ def test_a_run_that_did_not_ask_this_registry_says_so(client, checkpoint):
     run = replace(RUN, registries=(replace(RUN.registries[0], origin=None),))
     answer = verified(client, envelope_of(run))
     assert answer["verdict"] == "ok"
-    assert "log: the run did not ask this registry by the name of its log" in lines(answer, "not told")
+    assert "log: the run did not ask the registry of log.example by the name of its log" in lines(answer, "not told")
 
 
 def test_a_registry_without_a_log_vouches_for_no_state(make_app):

@@ -17,9 +17,9 @@ from click.testing import CliRunner
 
 from registry import dsse
 from registry.cli import cli
-from registry.client import models
-from registry.client.attaching import attach
-from registry.client.models import read_header, read_model, sha256_of_file, write_metadata
+from registry.client import attaching, models
+from registry.client.bundles import Found
+from registry.client.models import read_header, read_model, rewrite
 from registry.errors import ModelError, ProofError
 from registry.model_checks import Policy, Result, check_model, check_receipt, is_ok
 from registry.model_receipt import CARRIERS, MODEL_KEY, RECEIPT_KEY, Binding, receipt_line
@@ -67,6 +67,14 @@ POLICY = Policy([MAKER.verifier], NOW)
 
 def receipt_bytes(run=RUN, signer=MAKER):
     return sign_receipt(run, signer).to_json()
+
+
+def attach(path, receipt, signer, target=None):
+    return attaching.attach(path, Found(receipt, (), None), signer, target)
+
+
+def sha256_of_file(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.fixture
@@ -151,9 +159,13 @@ def uploaded(model):
 
 def metadata_with(path, **changes):
     """Write other metadata into a model, as anybody could."""
-    model = read_model(path)
-    changed = {**model.metadata, **{name.replace("__", "."): value for name, value in changes.items()}}
-    write_metadata(model, {name: value for name, value in changed.items() if value is not None}, path)
+    changed = {name.replace("__", "."): value for name, value in changes.items()}
+    gone = [name for name, value in changed.items() if value is None]
+
+    def edit(metadata, _):
+        return {name: value for name, value in {**metadata, **changed}.items() if name not in gone}
+
+    rewrite(path, path, edit)
 
 
 def wire(path, key):
@@ -418,17 +430,44 @@ def test_a_file_that_grows_while_it_is_read_is_refused(model, monkeypatch):
     refused(path, "changed while it was read: it is being written")
 
 
-def test_a_file_that_changes_between_reading_and_writing_is_refused(model):
-    path = model()
-    found = read_model(path)
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
-    os.utime(path, ns=(found.state[1], found.state[1]))
-    with pytest.raises(ModelError, match="changed while it was read"):
-        write_metadata(found, {"a": "b"}, path)
-    assert path.read_bytes() == bytes(data)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_file_that_changes_while_it_is_copied_or_checked_is_refused(model, monkeypatch, times):
+    path, calls = model(), []
+
+    def hashed(chunks):
+        found = tensor_hash(chunks)
+        calls.append(found)
+        if len(calls) == times:
+            path.write_bytes(path.read_bytes()[:-1] + b"x")
+            os.utime(path, ns=(1, 1))
+        return found
+
+    tensor_hash = models.tensor_hash
+    monkeypatch.setattr(models, "tensor_hash", hashed)
+    with pytest.raises(ModelError, match="changed while it was read: it is being written"):
+        attach(path, receipt_bytes(), MAKER)
+    assert path.read_bytes().endswith(b"x")
     assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+def test_a_disk_that_gives_back_other_bytes_leaves_the_model_as_it_was(model, monkeypatch):
+    path, calls = model(), []
+
+    def hashed(chunks):
+        calls.append(tensor_hash(chunks))
+        return calls[0] if len(calls) == 1 else "0" * 64
+
+    tensor_hash = models.tensor_hash
+    monkeypatch.setattr(models, "tensor_hash", hashed)
+    refused(path, "does not hold what was written to it")
+
+
+def test_a_model_is_read_once_and_what_was_written_once(model, monkeypatch):
+    path, calls = model(), []
+    tensor_hash = models.tensor_hash
+    monkeypatch.setattr(models, "tensor_hash", lambda chunks: calls.append(1) or tensor_hash(chunks))
+    attach(path, receipt_bytes(), MAKER)
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize("where", ["os.fsync", "os.replace"])
