@@ -33,6 +33,7 @@ __all__ = [
     "default_workers",
     "hash_files",
     "said_by",
+    "sidecar_names",
 ]
 
 T = TypeVar("T")
@@ -153,9 +154,15 @@ def _said(place: Place, data: bytes) -> Reading:
 
 def said_by(path: Path, data: bytes) -> Reading:
     """Return what a picture and the files beside it say."""
-    # Where letters have no case the second name of each is the first again.
-    names = dict.fromkeys(f"{one}{suffix}" for one in (path.stem, path.name) for suffix in (".xmp", ".XMP"))
+    names = sidecar_names(path)
     return _with_sidecars(data, {name: partial(_sidecar, path.with_name(name)) for name in names})
+
+
+def sidecar_names(path: Path) -> list[str]:
+    """Return what files beside a picture that speak of it may be called."""
+    # Where letters have no case the second name of each is the first again.
+    names = (f"{one}{suffix}" for one in (path.stem, path.name) for suffix in (".xmp", ".XMP"))
+    return list(dict.fromkeys(names))
 
 
 def _with_sidecars(data: bytes, sidecars: Mapping[str, Callable[[], bytes | None]]) -> Reading:
