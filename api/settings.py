@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.dataset_index.listing import LIST
-from registry.errors import SettingsError
+from registry.errors import InvalidUrlError, SettingsError
 from registry.store.engine import database_url
+from registry.urls import canonicalize_url
 
 __all__ = ["Settings", "settings_from"]
 
@@ -56,6 +57,18 @@ class Settings:
     """Longest header of a model that is checked, in bytes; the format permits 100,000,000."""
     max_picture_bytes: int = 33_554_432
     """Largest picture that the check page takes, in bytes."""
+    timestamp_url: str = ""
+    """Address of an authority that stamps the evidence for people (RFC 3161); without one none is asked."""
+    timestamp_private: bool = False
+    """Whether that authority is in one's own network: only then an address that is not public is called."""
+    max_subscriptions: int = 100
+    """Most subscriptions of one key."""
+    max_watched_items: int = 1_000_000
+    """Most items that all subscriptions of one key hold together."""
+    subscription_seconds: int = 60
+    """Seconds after which the items of subscriptions are held against what is new, if anything is."""
+    webhook_loopback: bool = False
+    """Whether webhooks may go to this machine, at any port and without TLS: for development (``1``)."""
     dataset_indexes: tuple[Path, ...] = field(default_factory=tuple)
     """Indexes of datasets in which the check page looks, each a folder that ``caveat index`` made."""
 
@@ -98,6 +111,12 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         max_body_bytes=_positive(environment, "CAVEAT_MAX_BODY_BYTES", 64 * 1024 * 1024),
         max_header_bytes=_positive(environment, "CAVEAT_MAX_HEADER_BYTES", 8 * 1024 * 1024),
         max_picture_bytes=_positive(environment, "CAVEAT_MAX_PICTURE_BYTES", 33_554_432),
+        timestamp_url=_address(environment, "CAVEAT_TIMESTAMP_URL"),
+        timestamp_private=_flag(environment, "CAVEAT_TIMESTAMP_PRIVATE"),
+        max_subscriptions=_positive(environment, "CAVEAT_MAX_SUBSCRIPTIONS", 100),
+        max_watched_items=_positive(environment, "CAVEAT_MAX_WATCHED_ITEMS", 1_000_000),
+        subscription_seconds=_positive(environment, "CAVEAT_SUBSCRIPTION_SECONDS", 60),
+        webhook_loopback=_flag(environment, "CAVEAT_WEBHOOK_LOOPBACK"),
         dataset_indexes=_indexes(environment.get("CAVEAT_DATASET_INDEXES", "")),
     )
 
@@ -117,6 +136,21 @@ def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise SettingsError(f"{name}: expected a positive integer, got {text!r}")
     return int(text)
+
+
+def _address(environment: Mapping[str, str], name: str) -> str:
+    text = environment.get(name, "")
+    try:
+        return text and canonicalize_url(text) and text
+    except InvalidUrlError as error:
+        raise SettingsError(f"{name}: expected an address of the web, got {text!r}") from error
+
+
+def _flag(environment: Mapping[str, str], name: str) -> bool:
+    text = environment.get(name, "")
+    if text not in ("", "0", "1"):
+        raise SettingsError(f"{name}: expected 1 or 0, got {text!r}")
+    return text == "1"
 
 
 def _indexes(text: str) -> tuple[Path, ...]:

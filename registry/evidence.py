@@ -1,11 +1,15 @@
 """Evidence: the events of one record, each with what it said and the proof that the log holds it.
 
     {"record": "k3…", "checkpoint": "log.example\n7\n…",
-     "events": [{"seq": 7, "leaf": "{…}", "salt": "5f…", "payload": {…}, "proof": ["9a…", …]}]}
+     "events": [{"seq": 7, "leaf": "{…}", "salt": "5f…", "payload": {…}, "proof": ["9a…", …]}],
+     "works": [{"work": "5.17", "of": 10000, "salt": "0c…", "row": {…}, "proof": ["1e…", …]}]}
 
 It is checked without the registry: the checkpoint by the log's key, each leaf by its audit path under the
 checkpoint's root, and the payload by the commitment in its leaf. An event that was erased has neither salt
 nor payload; one that the checkpoint does not cover yet has no proof.
+
+``works`` is there for works of an import that were asked for: the leaf of a part commits to the root over
+them, so each has an audit path of its own to it, ``of`` being how many works the part has.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +53,26 @@ def check_evidence(
     places = [one.leaf.seq for one in proven]
     if places != sorted(set(places)):
         raise ProofError("the events are not in order")
+    _require_works(evidence, {one.leaf.seq: one.leaf for one in proven})
     return checkpoint, proven
+
+
+def _require_works(evidence: Mapping[str, Any], leaves: Mapping[int, Leaf]) -> None:
+    """Raise :class:`ProofError` unless each work stands in the part that it names."""
+    try:
+        for work in evidence.get("works", ()):
+            seq, _, ordinal = work["work"].partition(".")
+            leaf = leaves.get(int(seq))
+            if leaf is None or leaf.scope != "part" or work["work"] != f"{int(seq)}.{int(ordinal)}":
+                raise ProofError(f"work {work['work']}: there is no such part among the events")
+            commitment = commit(bytes.fromhex(work["salt"]), work["row"])
+            path = [bytes.fromhex(one) for one in work["proof"]]
+            try:
+                require_inclusion(leaf_hash(commitment), int(ordinal), work["of"], path, leaf.commitment)
+            except ProofError as error:
+                raise ProofError(f"work {work['work']}: {error.message}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ProofError(f"not works of this kind: {error!r}") from error
 
 
 def _proven(event: Mapping[str, Any], record: str, checkpoint: Checkpoint | None) -> Proven:

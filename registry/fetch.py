@@ -11,9 +11,10 @@ leave out (``_REFUSED``).
 
 import ipaddress
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import BadStatusLine, HTTPException
+from types import MappingProxyType
 from typing import Any
 
 import ada_url
@@ -27,7 +28,17 @@ from registry.errors import FetchError, InvalidUrlError, RefusedAddressError
 from registry.http_answer import Until, answer_class, decoded
 from registry.urls import canonicalize_url
 
-__all__ = ["SITE_SIGNALS", "USER_AGENT", "Fetched", "Fetcher", "Policy", "is_public"]
+__all__ = [
+    "SITE_SIGNALS",
+    "TIMESTAMP",
+    "USER_AGENT",
+    "WEBHOOK",
+    "Fetched",
+    "Fetcher",
+    "Policy",
+    "is_public",
+    "require_callable",
+]
 
 USER_AGENT = f"caveat/{registry.__version__} (reads reservations of rights; fetches nothing else)"
 """One name for all that is asked; a site addresses it in robots.txt as ``caveat``."""
@@ -51,6 +62,7 @@ _REFUSED = tuple(
 _PORTS = frozenset({80, 443})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _AT_ONCE = 1 << 16
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +71,8 @@ class Policy:
 
     All is each redirect, the headers and the body; only that the name is looked up takes its own time.
     ``private`` lets it reach addresses and ports that are not public: for an operator's own hosts.
+    With ``secure`` it calls https only. ``loopback`` lets it reach this machine, at any port and without TLS:
+    for development.
     """
 
     name: str
@@ -68,10 +82,18 @@ class Policy:
     total_seconds: float = 30.0
     redirects: int = 5
     private: bool = False
+    secure: bool = False
+    loopback: bool = False
 
 
 SITE_SIGNALS = Policy("site signals", largest=6_000_000)
 """For the files in which a site says how its works may be used; a robots.txt may have 5 MB."""
+
+TIMESTAMP = Policy("timestamp", largest=64_000, total_seconds=10.0, redirects=0)
+"""For the authority that stamps evidence (RFC 3161); what it answers is signed, so http does."""
+
+WEBHOOK = Policy("webhook", largest=0, total_seconds=20.0, redirects=0, secure=True)
+"""For telling a subscriber: nothing of the answer is read but its status, and no redirect is followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +146,22 @@ class Fetcher:
         answer = self._call("HEAD", url)
         return self._call("GET", url, body=False) if answer.status in (405, 501) else answer
 
+    def post(self, url: str, data: bytes, headers: Mapping[str, str]) -> int:
+        """Send ``data`` under ``headers``, and return the status of the answer; a redirect is one, too.
+
+        Raises as :meth:`get`.
+        """
+        self._until.begin(self.policy.total_seconds)
+        return self._once("POST", _called(url), body=False, sent=data, headers=headers).status
+
+    def ask(self, url: str, data: bytes, headers: Mapping[str, str]) -> Fetched:
+        """Send ``data`` under ``headers``, and return the answer; no redirect is followed.
+
+        Raises as :meth:`get`.
+        """
+        self._until.begin(self.policy.total_seconds)
+        return self._once("POST", _called(url), body=True, sent=data, headers=headers)
+
     def _call(self, method: str, url: str, *, body: bool = True) -> Fetched:
         self._until.begin(self.policy.total_seconds)
         for _ in range(self.policy.redirects + 1):
@@ -134,10 +172,23 @@ class Fetcher:
             url = _led_on(url, there)
         raise FetchError(f"{url}: more than {self.policy.redirects} redirects")
 
-    def _once(self, method: str, url: str, *, body: bool) -> Fetched:
+    def _once(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bool,
+        sent: bytes | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> Fetched:
         try:
             response = self._manager.request(
-                method, url, redirect=False, preload_content=False, headers={"User-Agent": USER_AGENT}
+                method,
+                url,
+                body=sent,
+                redirect=False,
+                preload_content=False,
+                headers={"User-Agent": USER_AGENT, **headers},
             )
             try:
                 data, cut = self._body(response) if body else (b"", True)
@@ -149,8 +200,8 @@ class Fetcher:
         if cut:
             response.close()
         response.release_conn()
-        headers = tuple((str(name), str(value)) for name, value in response.headers.items())
-        return Fetched(url, response.status, headers, data, cut and body)
+        told = tuple((str(name), str(value)) for name, value in response.headers.items())
+        return Fetched(url, response.status, told, data, cut and body)
 
     def _body(self, response: urllib3.BaseHTTPResponse) -> tuple[bytes, bool]:
         largest = self.policy.largest
@@ -211,12 +262,11 @@ def _manager(policy: Policy, resolve: Resolve, until: Until) -> urllib3.PoolMana
 
 def _connected(connection: HTTPConnection, policy: Policy, resolve: Resolve, until: Until) -> socket.socket:
     host, port = connection.host.strip("[]"), int(connection.port or connection.default_port)
-    if not policy.private and port not in _PORTS:
-        raise RefusedAddressError(f"{host}:{port} is not called: only the ports 80 and 443 are")
+    called = _Host(host, port, isinstance(connection, HTTPSConnection))
+    if not policy.loopback:
+        called.require(policy, ())  # Before anybody is asked about the name.
     answers = resolve(host, port)
-    for *_, address in answers:
-        if not policy.private and not is_public(address[0]):
-            raise RefusedAddressError(f"{host} is not called: {address[0]} is not a public address")
+    called.require(policy, [address[0] for *_, address in answers])
     fault: OSError = OSError(f"{host} has no address")
     for family, kind, protocol, _, address in answers:
         seconds = until.left(policy.connect_seconds)
@@ -231,6 +281,59 @@ def _connected(connection: HTTPConnection, policy: Policy, resolve: Resolve, unt
         else:
             return reached
     raise fault
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """Who is about to be called, and whether with TLS."""
+
+    name: str
+    port: int
+    is_secure: bool
+
+    def require(self, policy: Policy, addresses: Sequence[str]) -> None:
+        """Raise :class:`RefusedAddressError` where the policy does not call this host at ``addresses``."""
+        if policy.loopback and addresses and all(map(_is_loopback, addresses)):
+            return
+        if policy.secure and not self.is_secure:
+            raise RefusedAddressError(f"{self.name} is not called: only https is")
+        if policy.private:
+            return
+        if self.port not in _PORTS:
+            raise RefusedAddressError(f"{self.name}:{self.port} is not called: only the ports 80 and 443 are")
+        for address in addresses:
+            if not is_public(address):
+                raise RefusedAddressError(f"{self.name} is not called: {address} is not a public address")
+
+
+def require_callable(url: str, policy: Policy) -> str:
+    """Return an address as it will be called under ``policy``.
+
+    Names are not looked up here: that is done at each call. Raises :class:`RefusedAddressError` for what
+    would never be called.
+    """
+    href = _called(url)
+    parts = ada_url.URL(href)
+    is_secure = parts.protocol == "https:"
+    host = _Host(str(parts.hostname).strip("[]"), int(parts.port or (443 if is_secure else 80)), is_secure)
+    if parts.username or parts.password:
+        raise RefusedAddressError(f"{host.name} is not called: the address has a name or a password in it")
+    host.require(policy, _literal(host.name))
+    return href
+
+
+def _literal(host: str) -> list[str]:
+    """Return the address that a host itself says it is at, where it does."""
+    if host == "localhost":  # RFC 6761, 6.3
+        return ["127.0.0.1"]
+    try:
+        return [str(ipaddress.ip_address(host))]
+    except ValueError:
+        return []
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
 def is_public(address: str) -> bool:

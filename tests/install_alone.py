@@ -17,6 +17,7 @@ TRIALS = {
     "fast": "from registry import fast; assert fast.kernels",
     "parquet": "import registry.client.formats.table as t; t.pyarrow_modules()",
     "lance": "import registry.client.formats.lance_files as f; f.lance_module()",
+    "pdf": "from registry.paper.fonts import Fonts; Fonts.open('ひまわり')",
     "hf": "from registry.client.huggingface import _datasets; _datasets()",
     "index": "from registry.dataset_index.part import outside; outside()",
     "s3": "from registry.client.stores import Address, _opened; _opened(Address('s3://bucket/data'))",

@@ -57,6 +57,7 @@ KEYED_ELSEWHERE = {
     ("/api/v1/receipts/tickets", "post"),
     ("/api/v1/receipts/verify", "post"),
     ("/api/v1/reservations/{id_}/evidence", "get"),
+    ("/api/v1/reservations/{id_}/evidence.pdf", "get"),
     ("/api/v1/snapshots/{snapshot}/{tier}/{file}", "get"),
 }
 """Routes whose keys are tested in files of their own, named for what they serve."""
