@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from registry.client.countersigning import BUNDLE
 from registry.client.making import account_folder
 from registry.client.models import read_header
 from registry.client.receipts import RECEIPT, find_receipt
@@ -19,9 +20,8 @@ from registry.errors import InputError, ProofError
 from registry.jsontext import strict_json
 from registry.model_receipt import RECEIPT_KEY, carried_countersignatures
 
-__all__ = ["BUNDLE", "FOLDER_BUNDLE", "Found", "bundle_from", "find_bundle", "is_model", "read_bundle"]
+__all__ = ["FOLDER_BUNDLE", "Found", "bundle_from", "find_bundle", "is_model", "read_bundle"]
 
-BUNDLE = "receipt.bundle.json"
 FOLDER_BUNDLE = "caveat.receipt.json"
 
 
