@@ -72,7 +72,10 @@ class ServedIndex:
     def _open(self, version: _Version) -> _Held:
         try:
             index = OpenIndex.open(self.folder)
-        except (DatasetError, OSError) as error:
+        except OSError as error:
+            # It may pass: the next request tries again.
+            raise self._refused(error) from error
+        except DatasetError as error:
             _LOG.error("dataset %s: %s", self.name, error)
             return _Held(version, None)
         self._rechecking.watch(index.parts)

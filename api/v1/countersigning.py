@@ -13,15 +13,15 @@ from pydantic import BaseModel, Field
 from api.auth import optional_caller, require_caller
 from api.body import Body, read_body
 from api.operations import Operation, operation
+from api.signing import log_signer, no_log_key
 from api.state import last_checkpoint, state
 from api.ticketing import giving_key, ticket_keys
 from api.v1.receipts import known_log
 from registry.countersignature import Bundle, countersign
 from registry.dsse import Envelope
-from registry.errors import InputError, LogError, PayloadTooLargeError, ProofError
+from registry.errors import InputError, PayloadTooLargeError, ProofError
 from registry.model_checks import Result
 from registry.model_receipt import Signed, open_receipt
-from registry.note import Signer
 from registry.receipt import seconds_of
 from registry.receipt_checks import check_state
 from registry.receipting import MAX_NAMED, Publication
@@ -89,7 +89,7 @@ def change() -> Response:
     ticket = merge(_opened(read_body(TicketsBody).tickets))
     key = giving_key()
     if key is None:
-        raise _no_key()
+        raise no_log_key()
     return jsonify(ticket=issue(ticket, key))
 
 
@@ -118,7 +118,7 @@ def create() -> Response:
     signed = open_receipt(receipt.to_json(), [])
     _require_plausible(signed)
     tickets = merge_runs(_opened(body.tickets))
-    said, envelope = countersign(signed, tickets, _signer(), last_checkpoint())
+    said, envelope = countersign(signed, tickets, log_signer(), last_checkpoint())
     bundle = Bundle(receipt, (envelope,))
     published = None
     if caller is not None:
@@ -136,7 +136,7 @@ def _opened(texts: list[str]) -> list[Ticket]:
         )
     keys = ticket_keys()
     if not keys:
-        raise _no_key()
+        raise no_log_key()
     return [open_ticket(text, keys) for text in texts]
 
 
@@ -149,21 +149,3 @@ def _require_plausible(signed: Signed) -> None:
         found = None if log is None or asked.origin != log.origin else check_state(asked, log)
         if found is not None and found.result is Result.NOT_OK:
             raise ProofError(found.text)
-
-
-def _signer() -> Signer:
-    log = state().log
-    try:
-        signer = None if log is None else log.signer()
-    except ProofError as error:
-        raise LogError(f"the log's keys cannot be read: {error.message}") from error
-    if signer is None:
-        raise _no_key()
-    return signer
-
-
-def _no_key() -> LogError:
-    return LogError(
-        "this registry has no key to countersign with",
-        hint="Its operator publishes the log: caveat log publish makes the key. A mirror has none.",
-    )

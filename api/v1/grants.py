@@ -14,11 +14,11 @@ from api.auth import require_caller
 from api.body import Body, Text, Word, read_body
 from api.operations import Operation, operation
 from api.repeating import repeatable
+from api.signing import log_signer
 from api.state import state
 from registry.errors import LogError, NotFoundError
 from registry.grant import MAX_WORKS, is_grant_id, sign_grant
 from registry.granting import GrantDraft, state_of
-from registry.note import Signer
 from registry.preference import Use
 from registry.store import grants
 
@@ -87,7 +87,7 @@ def create() -> tuple[Response, int, dict[str, str]]:
     caller = require_caller("register")
     body = read_body(GrantBody)
     if not state().settings.mirror:
-        _signer()  # What could not be signed must not be granted.
+        log_signer()  # What could not be signed must not be granted.
     draft = GrantDraft(
         reservation=body.reservation,
         uses=body.uses,
@@ -138,7 +138,7 @@ def _row(id_: str) -> Row[Any]:
 
 
 def _wire(row: Row[Any]) -> dict[str, Any]:
-    signer = None if state().settings.mirror else _signer()
+    signer = None if state().settings.mirror else log_signer()
     grant = grants.grant_of(row, _origin() if signer is None else signer.name)
     return {
         "id": grant.id,
@@ -147,17 +147,6 @@ def _wire(row: Row[Any]) -> dict[str, Any]:
         "grant": grant.to_wire(),
         "envelope": None if signer is None else sign_grant(grant, signer).to_wire(),
     }
-
-
-def _signer() -> Signer:
-    log = state().log
-    signer = None if log is None else log.signer()
-    if signer is None:
-        raise LogError(
-            "this registry has no key to sign grants with",
-            hint="Its operator publishes the log: caveat log publish makes the key.",
-        )
-    return signer
 
 
 def _origin() -> str:

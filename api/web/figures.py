@@ -37,8 +37,19 @@ class Counting:
         self._again = 0.0
 
     def counted(self) -> Counted:
-        """Return the figures. Raises :class:`StorageError`."""
-        with self._lock, state().store.read() as connection:
+        """Return the figures; while another thread counts, those of before. Raises :class:`StorageError`."""
+        last = self._last
+        if last is not None and not self._lock.acquire(blocking=False):
+            return last
+        if last is None:
+            self._lock.acquire()
+        try:
+            return self._counted()
+        finally:
+            self._lock.release()
+
+    def _counted(self) -> Counted:
+        with state().store.read() as connection:
             head = state().store.head()
             begun = time.monotonic()
             if self._last is None or (head != self._last.as_of_seq and begun >= self._again):

@@ -20,7 +20,13 @@ from registry.cli.common import (
 from registry.cli.granting import tell_keys
 from registry.cli.log import memory_at
 from registry.client.granted import told_of, utc
-from registry.client.grants import GrantKeys, check_standing, keys_at, read_grant_file
+from registry.client.grants import (
+    check_standing,
+    keys_at,
+    read_grant_file,
+    require_usable,
+    signers_of,
+)
 from registry.client.http import RegistryClient
 from registry.client.log_memory import write_private
 from registry.dsse import Envelope
@@ -213,13 +219,12 @@ def verify(
         if given is not None and not registry_urls:
             found, standing = open_grant(envelope, [given]), "not asked"
         else:
-            keys = _keys_of(
-                envelope, [keys_at(one, memory_at(None), given) for one in registries(registry_urls, key)]
-            )
+            asked = [keys_at(one, memory_at(None), given) for one in registries(registry_urls, key)]
+            [keys, *_] = signers_of(envelope, asked)
             tell_keys(keys)
             found, standing = open_grant(envelope, keys.keys), "not taken back"
             check_standing(keys.client, found)
-        _require_now(found, time.time())
+        require_usable(found, None, time.time())
     except (GrantError, ProofError) as error:
         raise type(error)(f"{file}: {error.message}", hint=error.hint) from error
     if output == "json":
@@ -278,23 +283,6 @@ def _unchecked(path: Path) -> Grant:
         return parse_grant(read_grant_file(path).payload)
     except InputError as error:
         raise type(error)(f"{path}: {error.message}", hint=error.hint) from error
-
-
-def _keys_of(envelope: Envelope, known: list[GrantKeys]) -> GrantKeys:
-    own = [one for one in known if one.signed(envelope)]
-    if not own:
-        by = ", ".join(one.keyid for one in envelope.signatures)
-        asked = "; ".join(f"{one.client.url} by {one.names}" for one in known)
-        raise GrantError(f"is signed by {by}, and the registries that are asked sign otherwise: {asked}")
-    return own[0]
-
-
-def _require_now(found: Grant, now: float) -> None:
-    if not found.valid_from <= now < found.valid_until:
-        raise GrantError(
-            f"is valid from {utc(found.valid_from)} until {utc(found.valid_until)}, and not now",
-            hint="Ask whoever gave it for another.",
-        )
 
 
 def _print(found: Grant) -> None:

@@ -37,7 +37,7 @@ from registry.client.where import Where
 from registry.errors import DatasetError, InputError
 from registry.note import Signer
 
-__all__ = ["FilterSummary", "Options", "Progress", "account_folder", "filter_dataset", "require_registries"]
+__all__ = ["FilterSummary", "Options", "Progress", "account_folder", "filter_dataset"]
 
 _Sign: TypeAlias = Callable[[ReceiptOf], None]
 
@@ -101,7 +101,6 @@ def filter_dataset(
     cannot be asked, :class:`registry.errors.StoreError` when a store cannot. When nothing would be kept, only
     the account is written and ``summary.target`` is None.
     """
-    require_registries(registries)
     where = Where.of(source, target)
     dataset = where.detected(format_name, subset=options.subset)
     in_marks = all(["max_marks" in one.check_parameters() for one in registries])
@@ -119,12 +118,6 @@ def filter_dataset(
             hint="Check the place and its free space, then run the same command again.",
         ) from error
     return summary
-
-
-def require_registries(registries: Sequence[Registry]) -> None:
-    """Raise :class:`InputError` where there is no registry to ask."""
-    if not registries:
-        raise InputError("no registry to ask", hint="Name one with --registry, or set CAVEAT_REGISTRY.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,15 @@ from registry.grant import Grant, open_grant
 from registry.note import Verifier
 from registry.preference import Use
 
-__all__ = ["GrantKeys", "check_standing", "hold_grants", "keys_at", "read_grant_file"]
+__all__ = [
+    "GrantKeys",
+    "check_standing",
+    "hold_grants",
+    "keys_at",
+    "read_grant_file",
+    "require_usable",
+    "signers_of",
+]
 
 _LARGEST = 1_000_000
 
@@ -130,12 +138,10 @@ def check_standing(client: RegistryClient, grant: Grant) -> None:
 
 def _held(path: Path, known: Sequence[GrantKeys], use: Use | None, now: float) -> HeldGrant:
     envelope = read_grant_file(path)
-    own = [one for one in known if one.signed(envelope)]
     try:
-        if not own:
-            raise _foreign(envelope, known)
+        own = signers_of(envelope, known)
         grant = open_grant(envelope, own[0].keys)
-        _require_usable(grant, use, now)
+        require_usable(grant, use, now)
         for one in own:
             check_standing(one.client, grant)
     except (GrantError, ProofError, RegistryAnswerError) as error:
@@ -143,7 +149,16 @@ def _held(path: Path, known: Sequence[GrantKeys], use: Use | None, now: float) -
     return HeldGrant(grant, tuple(one.client.url for one in own))
 
 
-def _require_usable(grant: Grant, use: Use | None, now: float) -> None:
+def signers_of(envelope: Envelope, known: Sequence[GrantKeys]) -> list[GrantKeys]:
+    """Return those whose key signed a grant. Raises :class:`GrantError` when it is none of them."""
+    own = [one for one in known if one.signed(envelope)]
+    if not own:
+        raise _foreign(envelope, known)
+    return own
+
+
+def require_usable(grant: Grant, use: Use | None, now: float) -> None:
+    """Raise :class:`GrantError` unless a grant is valid ``now``, for ``use`` if one is asked for."""
     if use is not None and use not in grant.uses:
         permitted = ", ".join(grant.uses)
         raise GrantError(f"permits {permitted}, and this is asked for {use}", hint="Ask for a grant for it.")

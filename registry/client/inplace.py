@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from registry.client.filtering import Options, require_registries
+from registry.client.filtering import Options
 from registry.client.formats import Plan, Sample, detect
 from registry.client.formats.downloaded import Downloaded
 from registry.client.formats.files import appear, changed, remove
@@ -67,11 +67,10 @@ def filter_in_place(
     as :func:`registry.client.filter_dataset`, and :class:`FormatError` for what is no folder of pictures.
     """
     source, quarantine = Path(source).absolute(), Path(quarantine).absolute()
-    require_registries(registries)
     if options.share is not None:
         raise InputError(f"{source} is not made of shards, and has no share")
-    _require_apart(source, quarantine)
     run = _InPlace(source, quarantine, Judges(registries, rules, sites), options, progress)
+    _require_apart(source, quarantine)
     journal = None if options.dry_run else Journal.begun(quarantine)
     if journal is not None:
         return run.ended(journal, None)

@@ -19,8 +19,8 @@ from registry.client.noted import verdict_of
 from registry.client.pictures import Hashed
 from registry.client.place import Place
 from registry.client.rechecked import Rechecked, stands_still
-from registry.client.run_file import read_run
-from registry.client.table_recheck import recheck_tables
+from registry.client.run_file import Run, has_run, read_run
+from registry.client.table_recheck import Asking, recheck_tables
 from registry.client.verdicts import Judges, Registry, Rules, Verdict, judge
 from registry.errors import CaveatError, DatasetError, InputError
 from registry.jsontext import strict_json
@@ -51,11 +51,10 @@ def recheck(
     found = Rechecked(Path(target))
     shown = Judges(registries, Rules(met=met, min_evidence=min_evidence, grants=grants))
     account = account_folder(found.target.absolute())
-    for one in registries:
-        one.check_parameters()
+    in_marks = all(["max_marks" in one.check_parameters() for one in registries])
     if (account / "decisions").is_dir():
         found.read = found.target if source is None else Path(source)
-        _recheck_rows(found, account, shown, tick)
+        _recheck_rows(found, account, Asking(shown, in_marks, tick))
     elif source is not None:
         raise InputError(
             f"{target} is not of tables, and a source is read for these only", hint="Leave it out."
@@ -65,16 +64,17 @@ def recheck(
     return found
 
 
-def _can_stand(found: Rechecked, shown: Judges, *, was_granted: bool) -> bool:
+def _can_stand(found: Rechecked, shown: Judges, run: Run) -> bool:
     """Say whether nothing can have changed since the run."""
-    # A grant ends with the time, and no event says so.
-    return shown.rules == Rules() and not was_granted and stands_still(found, shown.registries)
+    # A grant ends with the time, and no event says so; what else eased the run may not be shown now.
+    return shown.rules == Rules() and not run.was_eased and stands_still(found, shown.registries)
 
 
-def _recheck_rows(found: Rechecked, account: Path, shown: Judges, tick: Callable[[int], None]) -> None:
-    run, rules = read_run(account), shown.rules
+def _recheck_rows(found: Rechecked, account: Path, asking: Asking) -> None:
+    run, shown = read_run(account), asking.judges
+    rules = shown.rules
     found.since = dict(run.as_of_seq)
-    if _can_stand(found, shown, was_granted=run.was_granted):
+    if _can_stand(found, shown, run):
         return
     if found.read is None or not found.read.exists():
         raise DatasetError(
@@ -82,7 +82,8 @@ def _recheck_rows(found: Rechecked, account: Path, shown: Judges, tick: Callable
             hint="Put it back, or give what the run read: --source SRC.",
         )
     rules = replace(run.rules, met=rules.met, min_evidence=rules.min_evidence, grants=rules.grants)
-    recheck_tables(found, run, account / "decisions", replace(shown, rules=rules), tick)
+    asking = replace(asking, judges=replace(shown, rules=rules))
+    recheck_tables(found, run, account / "decisions", asking)
 
 
 def _recheck_files(found: Rechecked, path: Path, shown: Judges, tick: Callable[[int], None]) -> None:
@@ -91,12 +92,10 @@ def _recheck_files(found: Rechecked, path: Path, shown: Judges, tick: Callable[[
             f"{path} is not there",
             hint="Give the output of a run of caveat filter, with its account beside it.",
         )
-    was_granted = False
     for before in _lines(path):
         for url, seq in before.as_of_seq.items():
             found.since[url] = min(seq, found.since.get(url, seq))
-        was_granted = was_granted or before.is_granted
-    if _can_stand(found, shown, was_granted=was_granted):
+    if has_run(path.parent) and _can_stand(found, shown, read_run(path.parent)):
         return
     asked = (before for before in _lines(path) if _is_asked(before))
     while batch := list(islice(asked, _BATCH)):

@@ -1,6 +1,6 @@
 """What a look at an earlier run finds, and whether anything can have changed at all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class Rechecked:
 
     def add(self, before: Action, now: Verdict) -> None:
         """Add what is decided of a sample now, when it was ``before``."""
-        self.hold(now)
+        self.hold(now.as_of_seq)
         if now.action is Action.ERROR:
             self.failed.append(now)
         elif before is Action.REMOVE and now.action.stays:
@@ -49,9 +49,9 @@ class Rechecked:
         elif before is Action.KEEP and now.action is Action.REVIEW:
             self.to_look_at.append(now)
 
-    def hold(self, now: Verdict) -> None:
+    def hold(self, as_of_seq: Mapping[str, int]) -> None:
         """Take the events up to which an answer holds."""
-        for url, seq in now.as_of_seq.items():
+        for url, seq in as_of_seq.items():
             self.as_of_seq[url] = min(seq, self.as_of_seq.get(url, seq))
 
     def to_wire(self) -> dict[str, Any]:

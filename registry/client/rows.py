@@ -22,7 +22,6 @@ from registry.client.row_pictures import RowPicture, hash_picture, pictures_of
 from registry.client.tally import Tally
 from registry.client.verdicts import Judges, Rules, Verdict, judge
 from registry.decision import decide
-from registry.errors import InputError
 
 __all__ = ["Columns", "RowJudge", "RowSummary", "judge_urls"]
 
@@ -68,10 +67,9 @@ class RowSummary(Tally):
 def judge_urls(columns: Sequence[Sequence[str | None]], judges: Judges, first: int = 0) -> JudgedRows:
     """Judge rows by the addresses in ``columns``, in which None stands for none; ``first`` is their number.
 
-    Raises :class:`InputError` without a registry, :class:`registry.errors.RegistryError` when one cannot be
-    asked or is too old to say which keys it knows.
+    Raises :class:`registry.errors.RegistryError` when a registry cannot be asked or is too old to say which
+    keys it knows.
     """
-    _require_registries(judges)
     rows = Gathered(first, len(columns[0]))
     for column in columns:
         rows.urls(column)
@@ -89,7 +87,6 @@ class RowJudge:
     """
 
     def __init__(self, judges: Judges, workers: int = 1) -> None:
-        _require_registries(judges)
         self._judges, self._hashers = judges, Hashers(workers)
 
     def __enter__(self) -> "RowJudge":
@@ -148,8 +145,3 @@ def _length(values: Mapping[str, Sequence[Any]]) -> int:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _require_registries(judges: Judges) -> None:
-    if not judges.registries:
-        raise InputError("no registry to ask", hint="Give one at least: RegistryClient(url).")

@@ -12,7 +12,7 @@ from registry.errors import CaveatError, DatasetError
 from registry.jsontext import strict_json
 from registry.preference import Mode, Use
 
-__all__ = ["Run", "read_run", "write_run"]
+__all__ = ["Run", "has_run", "read_run", "write_run"]
 
 _NAME = "run.json"
 
@@ -22,13 +22,13 @@ class Run:
     """A run as its account tells it: ``as_of_seq`` is by registry, the earliest event of its answers.
 
     ``rules`` are those of the run, but for the terms that it met, the evidence that it asked for and the
-    grants that it held; ``was_granted`` says that any of these kept something.
+    grants that it held; ``was_eased`` says that any of these may have kept something.
     """
 
     format: str
     rules: Rules
     sites_asked: bool
-    was_granted: bool
+    was_eased: bool
     as_of_seq: Mapping[str, int]
 
 
@@ -36,6 +36,11 @@ def write_run(account: Path, summary: FilterSummary) -> None:
     """Write the summary of a run into its account."""
     data = json.dumps(summary.to_wire(), ensure_ascii=False, indent=1).encode()
     write_synced(account / _NAME, data + b"\n")
+
+
+def has_run(account: Path) -> bool:
+    """Say whether an account tells of its run; one of files that were filtered in place does not."""
+    return (account / _NAME).exists()
 
 
 def read_run(account: Path) -> Run:
@@ -51,7 +56,8 @@ def read_run(account: Path) -> Run:
             wire["possible_copies"],
         )
         as_of_seq = {str(url): int(seq) for url, seq in wire["as_of_seq"].items()}
-        return Run(wire["format"], rules, bool(wire["site_signals"]), bool(wire["granted"]), as_of_seq)
+        was_eased = bool(wire["granted"] or wire["min_evidence"] or wire["licences"])
+        return Run(wire["format"], rules, bool(wire["site_signals"]), was_eased, as_of_seq)
     except (OSError, CaveatError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
             f"{path} cannot be read: {error!r}",

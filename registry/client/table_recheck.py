@@ -33,22 +33,27 @@ _SUBSET = b"\x93NUMPY"
 """How a file of numpy begins, as DataComp subsets are."""
 
 
-def recheck_tables(
-    found: Rechecked, run: Run, decisions: Path, judges: Judges, tick: Callable[[int], None]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who is asked about rows, and how: ``tick`` is told how many are done."""
+
+    judges: Judges
+    in_marks: bool
+    tick: Callable[[int], None]
+
+
+def recheck_tables(found: Rechecked, run: Run, decisions: Path, asking: Asking) -> None:
     """Ask about the rows of ``found.read``, the output of a run or its source, and add what is found.
 
     ``decisions`` is the folder of the account. Raises :class:`DatasetError` when tables and decisions do not
     fit together, and as :func:`registry.client.judged.judge_rows`.
     """
-    again = _Again(
-        found, run, judges, all("max_marks" in one.check_parameters() for one in judges.registries)
-    )
+    again = _Again(found, run, asking)
     with Hashers(default_workers()) as hashers:
         for one in _tables(found, run, decisions):
             for rows in one.table.rows():
                 again.judge(one, rows, hashers)
-                tick(len(rows))
+                asking.tick(len(rows))
             one.require_all_read()
 
 
@@ -161,8 +166,7 @@ class _Again:
 
     found: Rechecked
     run: Run
-    judges: Judges
-    in_marks: bool
+    asking: Asking
 
     def judge(self, decided: _Decided, rows: Rows, hashers: Hashers) -> None:
         """Judge some rows of a table, and take what is new of those that were decided by the registries."""
@@ -170,10 +174,9 @@ class _Again:
         counts = then == _KEEP
         if not self.run.sites_asked:
             counts |= then == _REMOVE
-        now = judge_rows(rows, self.judges, hashers, in_marks=self.in_marks)
+        now = judge_rows(rows, self.asking.judges, hashers, in_marks=self.asking.in_marks)
         self.found.asked += int(counts.sum())
-        for url, seq in now.as_of_seq.items():
-            self.found.as_of_seq[url] = min(seq, self.found.as_of_seq.get(url, seq))
+        self.found.hold(now.as_of_seq)
         changed = np.flatnonzero(now.kept != (then == _KEEP)).tolist()
         for place in sorted({*changed, *now.verdicts}):
             if counts[place]:

@@ -195,11 +195,19 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Judges:
-    """Who says what a verdict is made of: the registries, and with ``sites`` those of the addresses too."""
+    """Who says what a verdict is made of: the registries, and with ``sites`` those of the addresses too.
+
+    Raises :class:`InputError` where there is no registry to ask.
+    """
 
     registries: Sequence[Registry]
     rules: Rules
     sites: SiteReader | None = None
+
+    def __post_init__(self) -> None:
+        # Of whom nobody is asked, nobody would have said anything.
+        if not self.registries:
+            raise InputError("no registry to ask", hint="Name one with --registry, or set CAVEAT_REGISTRY.")
 
 
 def judge_all(

@@ -109,7 +109,7 @@ def test_a_registry_without_a_key_says_so_and_answers_without_tickets(make_app, 
     for path, body in ((TICKETS, {}), (PATH, {"receipt": envelope_of(run_of(None))})):
         answer = bare.post(path, json={"tickets": ["1"], **body})
         assert answer.status_code == 503
-        assert "has no key to countersign with" in answer.get_json()["detail"]
+        assert "has no key to sign with" in answer.get_json()["detail"]
 
 
 def test_a_damaged_key_takes_no_look_up_down_and_countersigns_nothing(client, publisher, checkpoint):

@@ -10,7 +10,7 @@ from registry.client.own import read_own
 from registry.client.pictures import hash_files
 from registry.client.recheck import recheck
 from registry.demo.training_set import PICTURES
-from registry.errors import DatasetError
+from registry.errors import DatasetError, InputError
 from registry.preference import Action, Mode
 
 RESERVED = {"train": "reserved", "genai-train": "reserved"}
@@ -115,6 +115,18 @@ def test_records_of_weak_evidence_count_as_in_the_run(filtered, again, lodged, t
     lodged(tmp_path / "mine/a.png")
     assert keys(again().reserved) == ["a.png", "c.jpg"]
     assert again(min_evidence=3).reserved == []
+
+
+def test_a_run_that_was_eased_does_not_stand_where_nothing_eases_it_now(filtered, again, tmp_path):
+    filtered(rules=Rules(min_evidence=3))
+    found = again()
+    assert (found.asked, keys(found.reserved)) == (3, ["c.jpg"])
+
+
+def test_nobody_to_ask_is_an_error(filtered, tmp_path):
+    filtered()
+    with pytest.raises(InputError, match="no registry to ask"):
+        recheck(tmp_path / "clean", [])
 
 
 def test_what_the_registry_cannot_answer_is_named(filtered, fake, tmp_path):

@@ -277,6 +277,22 @@ def test_columns_inside_structs_and_lists_are_looked_up(filter_, tmp_path):
     assert (summary.counts[Action.REMOVE], summary.errors) == (2, 1)
 
 
+UNSEEN = {
+    "list view": pa.list_view(pa.binary()),
+    "large list view": pa.large_list_view(pa.binary()),
+    "fixed size": pa.binary(4),
+}
+
+
+@pytest.mark.parametrize("kind", UNSEEN.values(), ids=UNSEEN)
+def test_pictures_in_a_type_that_is_not_read_are_refused(tmp_path, kind):
+    values = [b"\xff\xd8\xff\xe0"] if kind == pa.binary(4) else [[b"\xff\xd8\xff\xe0"]]
+    table = pa.table({"url": [FREE.format(0)], "image": pa.array(values, kind)})
+    pq.write_table(table, tmp_path / "set.parquet")
+    with pytest.raises(DatasetError, match=r"the column image is of .*, and pictures in that are not seen"):
+        detect(tmp_path / "set.parquet")
+
+
 TEXTS = {
     "large text": pa.large_string(),
     "bytes": pa.binary(),

@@ -70,6 +70,7 @@ class ArrowColumns:
         self._paths = [leaf for leaf in leaves if leaf.in_picture and leaf.names[-1] == "path"]
         if not self._keys and not self._pictures:
             raise no_keys(path, schema.names)
+        self._unseen = [leaf for leaf in leaves if _hides(leaf)]
         self._require_sound()
 
     @property
@@ -195,6 +196,11 @@ class ArrowColumns:
                     f"{self._path}: the column {leaf.name} is of {leaf.kind}, not of what it should hold",
                     hint="Make it text (a pHash may be int64 or uint64), or give it another name.",
                 )
+        for leaf in self._unseen:
+            raise DatasetError(
+                f"{self._path}: the column {leaf.name} is of {leaf.kind}, and pictures in that are not seen",
+                hint="Make it binary, or a list of binary.",
+            )
 
 
 def no_keys(path: Path, names: Sequence[str]) -> FormatError:
@@ -214,6 +220,16 @@ def _is_picture(leaf: Leaf) -> bool:
     if not is_binary(leaf.kind) or _is_key(leaf):
         return False
     return (leaf.in_picture and leaf.names[-1] == "bytes") or leaf.names[-1].lower() in _PICTURE_COLUMNS
+
+
+def _hides(leaf: Leaf) -> bool:
+    """Say whether there may be pictures in a column of a type whose values are not read here."""
+    arrow, _ = pyarrow_modules()
+    types = arrow.types
+    if types.is_list_view(leaf.kind) or types.is_large_list_view(leaf.kind):
+        return True
+    named = leaf.names[-1].lower() in _PICTURE_COLUMNS
+    return bool(types.is_fixed_size_binary(leaf.kind)) and named and not _is_key(leaf)
 
 
 def _is_text(kind: Any) -> bool:
