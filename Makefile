@@ -188,7 +188,7 @@ docs: $(STAMP) ## the documentation, in docs/_build/html
 
 lock: ## refresh constraints.txt (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --no-header --upgrade --exclude-newer 2026-11-07 --extra server --extra parquet --extra fast --extra c2pa --group dev --group docs pyproject.toml -o constraints.txt
+	  --no-header --upgrade --exclude-newer 2026-11-07 --extra server --extra parquet --extra fast --extra c2pa --extra model-signing --group dev --group docs pyproject.toml -o constraints.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --no-header --no-deps --exclude-newer 2026-11-07 --group oracle -o constraints-oracle.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

@@ -21,6 +21,7 @@ TRIALS = {
     "hf": "from registry.client.huggingface import _datasets; _datasets()",
     "index": "from registry.dataset_index.part import outside; outside()",
     "s3": "from registry.client.stores import Address, _opened; _opened(Address('s3://bucket/data'))",
+    "model-signing": "from registry.client.folders import model_signing; model_signing()",
     "c2pa": "from registry.signals import c2pa; c2pa.c2pa_module().sdk_version()",
 }
 
