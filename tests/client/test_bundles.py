@@ -144,7 +144,8 @@ TAMPERED = {
         LATER, [of(LATER)], "countersignature", "as of event 8, and the registry answered as of event 7",
     ),
     "as of an event that there has not been yet": (
-        RUN, [said_by(as_of_seq=12)], "countersignature", "from the future: as of event 12, and this registry has had 11",
+        RUN, [said_by(as_of_seq=12)],
+        "countersignature", "from the future: as of event 12, and this registry has had 11",
     ),
     "a log that forked": (
         RUN, [said_by(checkpoint=note(9, root=bytes(32)))], "countersignature",
