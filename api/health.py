@@ -5,6 +5,7 @@ from pydantic import BaseModel
 
 from api.operations import Operation, openapi, operation
 from api.state import state
+from registry.store import subscriptions
 
 __all__ = ["blueprint"]
 
@@ -18,10 +19,15 @@ class Live(BaseModel):
 
 
 class Ready(BaseModel):
-    """The process can answer look-ups as of this event."""
+    """The process can answer look-ups as of this event.
+
+    ``subscriptions_behind_since`` is since when items of subscriptions were not held against what is new,
+    seconds since 1970; null where all were.
+    """
 
     status: str
     as_of_seq: int
+    subscriptions_behind_since: int | None
 
 
 @blueprint.get("/livez")
@@ -35,7 +41,10 @@ def livez() -> Response:
 @operation(Operation("Whether look-ups can be answered", answer=Ready, errors=(503,)))
 def readyz() -> Response:
     """Catch up with the head, as a look-up would; 503 when that fails."""
-    return jsonify(status="ok", as_of_seq=state().lookup.catch_up())
+    as_of_seq = state().lookup.catch_up()
+    with state().store.read() as connection:
+        behind = subscriptions.behind_since(connection)
+    return jsonify(status="ok", as_of_seq=as_of_seq, subscriptions_behind_since=behind)
 
 
 @blueprint.get("/openapi.json")

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -12,6 +12,7 @@ from flask import Flask, current_app
 from api.settings import Settings
 from registry.calibration import OWN_IDS, Calibration, load_calibration, shipped_calibration
 from registry.errors import NotFoundError, SettingsError, StorageError
+from registry.fetch import WEBHOOK, Policy
 from registry.granting import Granter
 from registry.imports import Importer
 from registry.index_folder import IndexFolder
@@ -20,8 +21,9 @@ from registry.lookup import Lookup
 from registry.receipting import Receipting
 from registry.registrar import Registrar
 from registry.store import Store
+from registry.subscribing import Budget, Subscribing
 
-__all__ = ["State", "attach", "last_checkpoint", "published_log", "state"]
+__all__ = ["State", "attach", "last_checkpoint", "published_log", "state", "webhook_policy"]
 
 _NAME = "caveat"
 _LOG = logging.getLogger(__name__)
@@ -38,6 +40,9 @@ class State:
     importer: Importer
     granter: Granter
     receipting: Receipting
+    subscribing: Subscribing
+    webhooks: Policy
+    """Under which webhooks are sent."""
     log: LogFolder | None
     calibration: Calibration
     now: Callable[[], float]
@@ -65,10 +70,21 @@ def attach(app: Flask, settings: Settings, now: Callable[[], datetime] | None = 
         importer=importer,
         granter=Granter(registrar),
         receipting=Receipting(registrar),
+        subscribing=Subscribing(store, lambda: clock().timestamp(), _budget(settings)),
+        webhooks=webhook_policy(settings),
         log=log,
         calibration=calibration,
         now=lambda: clock().timestamp(),
     )
+
+
+def _budget(settings: Settings) -> Budget:
+    return Budget(settings.max_subscriptions, settings.max_watched_items)
+
+
+def webhook_policy(settings: Settings) -> Policy:
+    """Return under which policy webhooks are sent."""
+    return replace(WEBHOOK, loopback=settings.webhook_loopback)
 
 
 def state() -> State:

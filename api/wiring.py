@@ -6,7 +6,7 @@ from datetime import datetime
 
 from flask import Flask
 
-from api import health, log, mirroring, problems, spawning_v2, web
+from api import feed, health, log, mirroring, problems, spawning_v2, web
 from api.settings import Settings, settings_from
 from api.state import attach
 from api.v1 import (
@@ -23,6 +23,7 @@ from api.v1 import (
     receipts,
     reservations,
     snapshots,
+    subscriptions,
 )
 
 __all__ = ["create_app"]
@@ -57,6 +58,8 @@ def create_app(settings: Settings | None = None, now: Callable[[], datetime] | N
         changes,
         parameters,
         snapshots,
+        subscriptions,
+        feed,
         spawning_v2,
         log,
         health,

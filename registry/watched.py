@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from registry import fast
 from registry.errors import InputError
 from registry.fingerprint import (
     MIN_QUALITY,
@@ -28,17 +29,19 @@ from registry.fingerprint import (
     parse_fingerprint,
     sha256_from_hex,
 )
-from registry.index import Index
+from registry.index import Entries, Index
 from registry.jsontext import canonical_json
 from registry.keys import key_words
 from registry.matching import MAX_NEAR, Question
 from registry.urlkeys import url_keys
 from registry.urls import canonicalize_url
 
-__all__ = ["Watched", "items_of", "packed_items", "parse_item", "touched_by", "wires_of"]
+__all__ = ["Fresh", "Watched", "items_of", "packed_items", "parse_item", "touched_by", "wires_of"]
 
 _COLUMNS = (("<u8", 2), ("<u8", 2), ("<u8", 4))
 """Type and words of a row: rules, files, pictures; each with the places of their items, ``<u4``."""
+_FEW = 20_000
+"""Hashes up to which each form is compared with each."""
 _HEADER = np.dtype("<u4")
 _VERSION = 1
 
@@ -98,19 +101,43 @@ def packed_items(items: Sequence[Watched]) -> bytes:
     return b"".join([header.tobytes(), *columns])
 
 
-def touched_by(packed: bytes, index: Index) -> list[int]:
-    """Return the places of the items of which anything stands in ``index``, in order.
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Keys and hashes that are new: an index of them, and the hashes of the pictures as ``uint64[n, 4]``."""
+
+    index: Index
+    pdq: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, batches: Iterable[Entries]) -> "Fresh":
+        """Put together what rows bring."""
+        index, hashes = Index([]), [np.empty((0, 4), np.uint64)]
+        for entries in batches:
+            index.add(entries)
+            hashes.append(entries.pdq)
+        return cls(index, np.concatenate(hashes))
+
+    def near(self, forms: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return which of ``forms: uint64[k, 4]`` may be near enough to one of the hashes to decide."""
+        if fast.kernels is not None and len(self.pdq) <= _FEW:
+            # Each with each takes less than each in an index: there are far more forms than hashes.
+            apart = fast.kernels.hamming.nearest(forms, np.ascontiguousarray(self.pdq.T))
+            return np.flatnonzero(apart <= STRICT_RADIUS)
+        found = self.index.near_pdq(forms, STRICT_RADIUS, MAX_NEAR)
+        return np.concatenate([found.query, found.cut])
+
+
+def touched_by(packed: bytes, fresh: Fresh) -> list[int]:
+    """Return the places of the items of which anything stands in ``fresh``, in order.
 
     More may be named than what is said of them bears out, never fewer. Raises ValueError for other bytes than
     :func:`packed_items` gives.
     """
     (rules, rule_items), (files, file_items), (forms, form_items) = _unpacked(packed)
-    near = index.near_pdq(forms, STRICT_RADIUS, MAX_NEAR)
     found = [
-        rule_items[index.rules(rules).query],
-        file_items[index.files(files).query],
-        form_items[near.query],
-        form_items[near.cut],
+        rule_items[fresh.index.rules(rules).query],
+        file_items[fresh.index.files(files).query],
+        form_items[fresh.near(forms)],
     ]
     places: list[int] = np.unique(np.concatenate(found)).tolist()
     return places

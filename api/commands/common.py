@@ -80,7 +80,7 @@ def connected(settings: Settings) -> Store:
     return store
 
 
-def follow(failed: str, step: Callable[[], None], waking: Waking | None = None) -> None:
+def follow(failed: str, step: Callable[[], object], waking: Waking | None = None) -> None:
     """Do ``step`` every few seconds until this process is told to stop; sooner where ``waking`` says so."""
     stop_with_parent()
     signal.signal(signal.SIGTERM, signal.default_int_handler)

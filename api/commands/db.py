@@ -1,5 +1,6 @@
 """``caveat db``: the tables, the index files, backups, and following another registry."""
 
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,9 @@ from registry.store.waking import Waking
 from registry.upstream import Upstream
 
 __all__ = ["db"]
+
+_NICE = 10
+"""By how much what can wait gives way to those who are answered."""
 
 
 @click.group()
@@ -146,6 +150,30 @@ def _begin_anew(store: Store, folder: LogFolder) -> None:
     folder.write_signer(signer)
     Registrar(store, lambda: datetime.now(UTC)).announce_key("key", signer.verifier.text)
     click.echo(f"the old log is in {aside}; the new one is {signer.verifier.text}: tell those who check it")
+
+
+@db.command("watch")
+@DATA
+@DATABASE
+@click.option("--follow", "go_on", is_flag=True, help="Go on, whatever is lodged.")
+def db_watch(data: Path | None, database: str | None, go_on: bool) -> None:
+    """Hold the items of subscriptions against what became reserved, and send the webhooks that are due.
+
+    `caveat serve` runs this by itself. Where gunicorn is started in another way, run it with --follow beside
+    it, on as many machines as you like: one of them leads, the others wait.
+    """
+    # Loaded here: it looks up, and the other commands of this group do not.
+    from api.commands.watch import Watch
+
+    settings = read_settings(data, database)
+    if settings.mirror:
+        raise SettingsError("a mirror watches for nobody", hint="Run it at the registry that it follows.")
+    work = Watch(existing(settings), settings)
+    if not go_on:
+        click.echo("nothing is left" if work.step() else "another process is at it")
+        return
+    os.nice(_NICE)
+    follow("subscriptions not looked at", work.step)
 
 
 @db.command("follow")

@@ -8,7 +8,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -24,6 +24,8 @@ from registry.store.mirrored import mirrored
 
 if TYPE_CHECKING:
     from werkzeug.serving import BaseWSGIServer
+
+    from api.state import State
 
 __all__ = ["serve", "threaded_server"]
 
@@ -87,6 +89,8 @@ def serve(
         _keep_at_work(settings, "db", "build-index", "--follow")
     if settings.log is not None and not settings.mirror:
         _keep_at_work(settings, "log", "publish", "--follow")
+    if not settings.mirror:
+        _keep_at_work(settings, "db", "watch", "--follow")
     _keep_snapshots(settings)
     _serve_gunicorn(settings, f"{host}:{port}", workers, threads)
 
@@ -162,12 +166,22 @@ def threaded_server(settings: Settings, host: str, port: int) -> "BaseWSGIServer
 
 def _serve_threaded(settings: Settings, host: str, port: int) -> None:
     server = threaded_server(settings, host, port)
+    _watch_in_thread(server, settings)
     click.echo(f"listening on http://{host}:{server.server_port}")
     stop_with_parent()
     try:
         server.serve_forever()
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
+
+
+def _watch_in_thread(server: "BaseWSGIServer", settings: Settings) -> None:
+    """Look after the subscriptions in this process, with the read model that answers."""
+    from api.commands.watch import Watch, watch_beside
+
+    if not settings.mirror:
+        held: State = cast(Any, server.app).extensions["caveat"]
+        watch_beside(Watch(held.store, settings, held.lookup), threading.Event())
 
 
 def _serve_gunicorn(settings: Settings, bind: str, workers: int, threads: int) -> None:

@@ -29,12 +29,12 @@ from registry.said import Held
 from registry.tickets import RUN_HEADER
 from registry.urls import canonicalize_url
 
-__all__ = ["blueprint"]
+__all__ = ["ITEM", "Item", "blueprint"]
 
 blueprint = Blueprint("lookup", __name__, url_prefix="/api/v1")
 
 
-_ITEM = {
+ITEM = {
     "type": "object",
     "required": ["id"],
     "properties": {
@@ -57,6 +57,7 @@ _ITEM = {
         },
     },
 }
+"""The form of one item, for the document that describes the routes."""
 
 
 class Item(Body):
@@ -76,7 +77,7 @@ class LookupRequest(Body):
     as_of_seq: int | None = Field(default=None, ge=0)
     review: bool = Field(default=True, strict=True)
     grants: list[str] = Field(default_factory=list)
-    items: list[Annotated[dict[str, Any], WithJsonSchema(_ITEM)]]
+    items: list[Annotated[dict[str, Any], WithJsonSchema(ITEM)]]
 
 
 class Result(BaseModel):

@@ -1,8 +1,9 @@
 """``GET|DELETE /api/v1/receipts/{id}``, ``GET /badge/{id}.svg``: receipts that were published.
 
 Whoever has a receipt finds it by the first 32 digits of its SHA-256. A badge says when a set was filtered and
-as of which event; grey, that this is long ago. The registry does not know which works the run asked about, so
-it cannot say by itself whether one of them was reserved since: ``caveat recheck`` can, where the run was.
+as of which event; grey, that this is long ago, or that a work which passed is reserved now. The registry does
+not know which works the run asked about, so it can say the latter only where the maker has subscribed to be
+told (:mod:`api.v1.subscriptions`) and bound that to the receipt.
 """
 
 import re
@@ -22,7 +23,7 @@ from registry.model_checks import MAX_AGE_DAYS
 from registry.model_receipt import Signed, open_receipt
 from registry.receipt import seconds_of
 from registry.receipting import PUBLISHED, receipt_id
-from registry.store import receipts
+from registry.store import notices, receipts, subscriptions
 
 __all__ = ["badge", "blueprint", "published_bundle"]
 
@@ -43,10 +44,23 @@ _SVG = (
 )
 
 
+class WatchedAnswer(BaseModel):
+    """What the subscriptions that are bound to a receipt have found, as of event ``checked_seq``.
+
+    ``reserved_since`` counts the items that passed and may not be used now. ``behind_since`` is since when
+    they were not held against what is new, null where they were.
+    """
+
+    reserved_since: int
+    checked_seq: int | None
+    behind_since: int | None
+
+
 class PublishedAnswer(BaseModel):
     """A receipt that was published: its bundle, and what its badge says.
 
-    ``stale`` is true when the set was filtered more than 90 days ago.
+    ``stale`` is true when the set was filtered more than 90 days ago, or something that passed is reserved
+    now. ``watched`` is null where nobody watches for that.
     """
 
     id: str
@@ -57,6 +71,7 @@ class PublishedAnswer(BaseModel):
     key: str
     badge: str
     stale: bool
+    watched: WatchedAnswer | None
     bundle: dict[str, Any]
 
 
@@ -74,7 +89,8 @@ def show(id_: str) -> Response:
     """Give a receipt with its countersignature."""
     row = _row(id_)
     bundle, signed = _read(row)
-    text, stale = _said(bundle, signed)
+    watched = _watched(row.id)
+    text, stale = _said(bundle, signed, watched)
     return jsonify(
         id=row.id,
         seq=row.from_seq,
@@ -84,6 +100,7 @@ def show(id_: str) -> Response:
         key=signed.signer.text,
         badge=text,
         stale=stale,
+        watched=watched and watched.model_dump(),
         bundle=bundle.to_wire(),
     )
 
@@ -107,7 +124,8 @@ def erase(id_: str) -> Response:
 @operation(Operation("The badge of a published receipt", errors=(404, 503), media="image/svg+xml"))
 def picture(id_: str) -> Response:
     """Draw what a published receipt says in a line."""
-    text, stale = _said(*_read(_row(id_)))
+    row = _row(id_)
+    text, stale = _said(*_read(row), _watched(row.id))
     left, right = round(len(_LABEL) * _DIGIT) + 12, round(len(text) * _DIGIT) + 12
     svg = _SVG.format(
         width=left + right,
@@ -151,8 +169,25 @@ def _read(row: Row[Any]) -> tuple[Bundle, Signed]:
         ) from error
 
 
-def _said(bundle: Bundle, signed: Signed) -> tuple[str, bool]:
+def _watched(id_: str) -> WatchedAnswer | None:
+    with state().store.read() as connection:
+        bound = subscriptions.bound_to(connection, id_)
+        if not bound:
+            return None
+        checked = [subscriptions.checked_seq(connection, one) for one in bound]
+        behind = [subscriptions.behind_since(connection, one) for one in bound]
+        return WatchedAnswer(
+            reserved_since=notices.standing_reserved(connection, id_),
+            checked_seq=None if None in checked else min(one for one in checked if one is not None),
+            behind_since=min((one for one in behind if one is not None), default=None),
+        )
+
+
+def _said(bundle: Bundle, signed: Signed, watched: WatchedAnswer | None) -> tuple[str, bool]:
     finished = seconds_of(signed.receipt.finished)
     seq = min(parse_countersignature(one.payload).as_of_seq for one in bundle.countersignatures)
     day = datetime.fromtimestamp(finished, UTC).date().isoformat()
-    return f"filtered {day} · state {seq:,}", state().now() - finished > MAX_AGE_DAYS * _DAY
+    found = 0 if watched is None else watched.reserved_since
+    since = f" · {found:,} reserved since" if found else ""
+    is_old = state().now() - finished > MAX_AGE_DAYS * _DAY
+    return f"filtered {day} · state {seq:,}{since}", is_old or found > 0

@@ -59,6 +59,10 @@ KEYED_ELSEWHERE = {
     ("/api/v1/reservations/{id_}/evidence", "get"),
     ("/api/v1/reservations/{id_}/evidence.pdf", "get"),
     ("/api/v1/snapshots/{snapshot}/{tier}/{file}", "get"),
+    *((f"/record/{{id_}}{twin}", "get") for twin in ("", ".json")),
+    *(("/api/v1/subscriptions", method) for method in ("get", "post")),
+    *(("/api/v1/subscriptions/{id_}", method) for method in ("delete", "get")),
+    ("/api/v1/subscriptions/{id_}/items", "post"),
 }
 """Routes whose keys are tested in files of their own, named for what they serve."""
 
@@ -274,7 +278,11 @@ def test_405_says_which_methods_there_are(client: FlaskClient, method: str, path
 class TestHealth:
     def test_it_is_live_and_ready(self, client: FlaskClient, store: Store) -> None:
         assert client.get("/livez").get_json() == {"status": "ok"}
-        assert client.get("/readyz").get_json() == {"status": "ok", "as_of_seq": 0}
+        assert client.get("/readyz").get_json() == {
+            "status": "ok",
+            "as_of_seq": 0,
+            "subscriptions_behind_since": None,
+        }
         with store.write():
             pass
         assert_problem(client.get("/readyz"), 503, "stale-index")
@@ -345,7 +353,7 @@ class TestDocument:
         }
         paths = openapi(app)["paths"]
         assert {(path, method) for path, methods in paths.items() for method in methods} == routes
-        assert len(routes) == 49
+        assert len(routes) == 55
 
     def test_every_keyed_route_says_so(self, app: Flask) -> None:
         paths = openapi(app)["paths"]
