@@ -18,7 +18,7 @@ from registry.client.making import SETTINGS, account_folder, require_same, setti
 from registry.client.noted import Notes, write_notes
 from registry.client.sharding import NOTES, Destination, ShardReport, parse_report
 from registry.client.staging import OUTPUT, decisions_of, manifest_of
-from registry.client.stores import Address, Found, create, delete, fetch, listed, put, read_all
+from registry.client.stores import Address, Found, create, delete, fetch, listed, put, read, read_all
 from registry.client.workplace import Workplace
 from registry.errors import DatasetError
 
@@ -61,7 +61,10 @@ class StoreMaking:
         if SETTINGS in there and not resume:
             self._drop()
         text = settings_text(settings)
-        if (found := create(account / SETTINGS, text)) != text:
+        # What is there is read first: not every store can write on a condition.
+        goes_on = SETTINGS in there and resume
+        found = read(account / SETTINGS) if goes_on else create(account / SETTINGS, text)
+        if found != text:
             require_same(found, settings, account / SETTINGS, account)
         return self._done(dataset)
 

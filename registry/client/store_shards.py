@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from registry.client.contents import hashed
 from registry.client.formats import Format, Sample, Sharded, Table, chosen, opened, shard_formats
 from registry.client.formats.keyed import suffix_of
-from registry.client.formats.sharded import LooseFiles
+from registry.client.formats.sharded import LooseFiles, whole_tables
 from registry.client.formats.shards import stats_of, table_of
 from registry.client.stores import Address, Found, fetch, listed
 from registry.client.workplace import Workplace
@@ -83,7 +83,8 @@ class StoreShards:
     def rest(self, gone: Iterable[str]) -> LooseFiles:
         """Return what lies beside the shards: texts are fetched, the others are only named."""
         folder = self._work.path / "beside"
-        rest = LooseFiles(folder, self._beside(), gone)
+        named = gone if self.name == "webdataset" else whole_tables(gone, self.shards())
+        rest = LooseFiles(folder, self._beside(), named)
         for name in rest.plain:
             fetch(self._source, self._found[name], folder / name)
         return rest

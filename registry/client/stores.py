@@ -99,8 +99,8 @@ class Address:
         return Address(f"{self.text.rpartition('/')[0]}/{name}")
 
     def overlaps(self, other: "Address") -> bool:
-        """Say whether both are one place, or one lies below the other."""
-        one, two = f"{self.text}/", f"{other.text}/"
+        """Say whether both are one place, or one lies below the other; a store may have several names."""
+        one, two = (f"{address.text.partition('://')[2]}/" for address in (self, other))
         return one.startswith(two) or two.startswith(one)
 
 

@@ -413,6 +413,34 @@ def test_other_options_are_refused_and_anew_is_anew(store, run, tables):
     assert json.loads(below("/b/clean.caveat")["run.json"])["target"] is None
 
 
+def test_other_options_are_refused_where_nothing_is_written_on_a_condition(store, run, tables, monkeypatch):
+    def piped(self, path, value, mode="overwrite", **options):
+        if mode == "create":
+            raise NotImplementedError("no conditions here")
+        MemoryFileSystem.pipe_file(self, path, value, mode, **options)
+
+    monkeypatch.setattr(Flaky, "pipe_file", piped)
+    plant(tables)
+    run(SRC, DST, Options(workers=1, share=(1, 2)))
+    with pytest.raises(DatasetError, match="another mode: 'eu-art4', and now 'strict'"):
+        run(SRC, DST, rules=Rules(mode=Mode.STRICT))
+    assert run(SRC, DST).resumed == 2
+
+
+def test_a_number_in_a_text_beside_tables_names_no_row(store, run, tables, kit, tmp_path):
+    files = {**tables, "README.md": b"This set has " + b" ".join(b"%d" % n for n in range(40)) + b" columns"}
+    plant(files)
+    run(SRC, DST)
+    run(kit.plant(tmp_path / "set", files), tmp_path / "local")
+    assert "README.md" in below("/b/clean")
+    assert below("/b/clean") == kit.tree(tmp_path / "local")
+
+
+def test_a_store_by_another_of_its_names_is_the_same_place():
+    assert Address("gs://b/x").overlaps(Address("gcs://b/x/y"))
+    assert not Address("gs://b/x").overlaps(Address("gcs://b/xy"))
+
+
 def test_a_shard_that_changed_or_is_not_whole_is_filtered_again(store, run, shards, kit, tmp_path):
     plant(shards)
     run(SRC, DST, Options(workers=1, share=(1, 1)))

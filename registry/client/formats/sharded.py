@@ -18,7 +18,7 @@ from registry.client.formats.keyed import base_of, suffix_of
 from registry.client.formats.shards import TarShard, stats_of, table_of
 from registry.client.formats.sidefiles import Layout, arrange
 
-__all__ = ["LooseFiles", "TableFolder", "WebDataset"]
+__all__ = ["LooseFiles", "TableFolder", "WebDataset", "whole_tables"]
 
 _WORD = re.compile(r"[\w-]+(?:\.tar)?")
 
@@ -89,14 +89,20 @@ class TableFolder:
         return [(name, *state_of(self._source / name))]
 
     def rest(self, gone: Iterable[str]) -> "LooseFiles":
-        """Return what lies beside the tables; no text names a row by its number."""
-        tables = set(self.shards())
-        beside = [path for path in self._files if path not in tables]
-        return LooseFiles(self._source, beside, (name for name in gone if name in tables))
+        """Return what lies beside the tables."""
+        tables = self.shards()
+        beside = [path for path in self._files if path not in set(tables)]
+        return LooseFiles(self._source, beside, whole_tables(gone, tables))
 
     @cached_property
     def _files(self) -> list[str]:
         return walk(self._source)
+
+
+def whole_tables(gone: Iterable[str], tables: Iterable[str]) -> Iterator[str]:
+    """Yield what went of tables and a text may name: no text names a row by its number."""
+    known = set(tables)
+    return (name for name in gone if name in known)
 
 
 class LooseFiles:
