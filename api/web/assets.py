@@ -1,4 +1,4 @@
-"""Style sheets and pictures of the pages, under names that change with their contents.
+"""Style sheets, scripts and pictures of the pages, under names that change with their contents.
 
 So they are kept by browsers for a year, and are never an old one's beside a new page.
 """
@@ -13,7 +13,11 @@ from registry.errors import NotFoundError
 __all__ = ["Asset", "asset_name", "asset_named"]
 
 _FOLDER = Path(__file__).parent.parent / "static"
-_TYPES = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
 _DIGITS = 12
 
 

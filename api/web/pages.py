@@ -5,6 +5,7 @@ of any other address outside of ``/api/`` that a browser opens, are pages as wel
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask, Response, jsonify, render_template, request, url_for
@@ -13,7 +14,16 @@ import registry
 from api.web.assets import asset_name
 from api.web.words import USES
 
-__all__ = ["BLUEPRINT", "POLICY", "error_page", "is_page", "prepare", "shown"]
+__all__ = [
+    "BLUEPRINT",
+    "POLICY",
+    "POLICY_WITH_SCRIPTS",
+    "address",
+    "error_page",
+    "is_page",
+    "prepare",
+    "shown",
+]
 
 BLUEPRINT = "web"
 _HTML, _JSON = "text/html", "application/json"
@@ -23,6 +33,8 @@ POLICY = (
     " frame-ancestors 'none'"
 )
 """What a page may load: its own style and pictures, nothing else, and no script at all."""
+POLICY_WITH_SCRIPTS = f"{POLICY}; script-src 'self'"
+"""What a page may load that is easier to use with a script of ours, and works without."""
 _HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -36,7 +48,7 @@ _HEADERS = {
 def prepare(app: Flask) -> None:
     """Give the templates of ``app`` what they use, and its pages their headers."""
     app.jinja_env.globals |= {"asset": _asset, "version": registry.__version__, "USES": USES}
-    app.jinja_env.filters["number"] = _number
+    app.jinja_env.filters |= {"number": _number, "day": _day, "moment": _moment}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
     @app.after_request
@@ -47,10 +59,17 @@ def prepare(app: Flask) -> None:
         return response
 
 
-def shown(template: str, wire: Mapping[str, Any], status: int = 200, **more: Any) -> Response:
-    """Answer with the page ``template`` made of ``wire`` and ``more``, or with ``wire`` as JSON."""
+def shown(
+    template: str, wire: Mapping[str, Any], status: int = 200, *, scripts: bool = False, **more: Any
+) -> Response:
+    """Answer with the page ``template`` made of ``wire`` and ``more``, or with ``wire`` as JSON.
+
+    ``scripts`` says that the page may load scripts of ours.
+    """
     if is_page():
         response = Response(render_template(template, **wire, **more), status, content_type=_HTML_TEXT)
+        if scripts:
+            response.headers["Content-Security-Policy"] = POLICY_WITH_SCRIPTS
     else:
         response = jsonify(wire)
         response.status_code = status
@@ -71,6 +90,15 @@ def is_page() -> bool:
     return accepted.best_match([_JSON, _HTML], _JSON) == _HTML
 
 
+def address() -> str:
+    """Return the address of this registry as whoever asks knows it, without a slash at its end.
+
+    It is only ever shown to them again, so what a proxy or they themselves say of it may be believed.
+    """
+    secure = request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+    return f"{'https' if secure else request.scheme}://{request.host}"
+
+
 def error_page(status: int, title: str, detail: str, hint: str) -> Response:
     """Return the page of an error."""
     text = render_template("error.html", status=status, title=title, detail=detail, hint=hint)
@@ -83,3 +111,15 @@ def _asset(file: str) -> str:
 
 def _number(value: int) -> str:
     return f"{value:,}"
+
+
+def _day(seconds: int) -> str:
+    """Return a day as people write it, by seconds since 1970: 3 November 2026."""
+    then = datetime.fromtimestamp(seconds, UTC)
+    return f"{then.day} {then:%B %Y}"
+
+
+def _moment(text: str) -> str:
+    """Return a moment as people write it, by RFC 3339: 3 November 2026, 11:06 UTC."""
+    then = datetime.fromisoformat(text)
+    return f"{then.day} {then:%B %Y}, {then:%H:%M} UTC"

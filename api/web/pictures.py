@@ -9,24 +9,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from flask import request
-from werkzeug.exceptions import RequestEntityTooLarge, ServiceUnavailable
-from werkzeug.formparser import parse_form_data
+from werkzeug.exceptions import ServiceUnavailable
 
-from registry.errors import InputError, PayloadTooLargeError, UnsupportedMediaTypeError
+from api.web.sending import read_form
+from registry.errors import InputError
 from registry.fingerprint import Fingerprint, query_fingerprint, registered_fingerprint
 from registry.picture import decode_picture
 
 __all__ = ["Hashed", "Sent", "hashed", "read_picture"]
 
-_KIND = "multipart/form-data"
-_FORM_BYTES = 512 * 1024
-"""What a form may take beside the picture, and what of it is read at once."""
 _WAIT_SECONDS = 20
-_LONGEST_NAME = 200
+_HINT = "Send a smaller version of it, or hash it on your own machine: caveat check PICTURE."
 _BUSY = "too many pictures are being hashed just now; send it again in a minute"
 _at_the_door, _one_at_a_time = threading.BoundedSemaphore(2), threading.BoundedSemaphore(1)
 
@@ -53,28 +48,11 @@ def read_picture(most: int) -> Sent:
     Raises :class:`UnsupportedMediaTypeError`, :class:`PayloadTooLargeError`, and :class:`InputError` when it
     has no picture.
     """
-    if request.mimetype != _KIND:
-        raise UnsupportedMediaTypeError(f"expected {_KIND}, got {request.mimetype or 'no Content-Type'}")
-    try:
-        _, form, files = parse_form_data(
-            request.environ,
-            stream_factory=_in_memory,
-            max_content_length=most + _FORM_BYTES,
-            max_form_memory_size=_FORM_BYTES,
-            max_form_parts=20,
-            silent=False,
-        )
-    except RequestEntityTooLarge as error:
-        raise _too_large(most) from error
-    except ValueError as error:
-        raise InputError("the form cannot be read", hint="Send it again.") from error
-    file = files.get("picture")
-    data = b"" if file is None else file.stream.read()
-    if file is None or not data:
+    form = read_form(most, "the picture", _HINT)
+    data, name = form.file("picture")
+    if not data:
         raise InputError("picture: no file was chosen, or it is empty", hint="Choose a picture.")
-    if len(data) > most:
-        raise _too_large(most)
-    return Sent(data, (file.filename or "the picture")[:_LONGEST_NAME], form.to_dict())
+    return Sent(data, name or "the picture", form.fields)
 
 
 def hashed(data: bytes, *, for_datasets: bool) -> Hashed:
@@ -100,14 +78,3 @@ def _turn() -> Iterator[None]:
             _one_at_a_time.release()
     finally:
         _at_the_door.release()
-
-
-def _in_memory(*_: Any, **__: Any) -> BytesIO:
-    return BytesIO()
-
-
-def _too_large(most: int) -> PayloadTooLargeError:
-    return PayloadTooLargeError(
-        f"the picture is larger than {most / 2**20:,.0f} MiB",
-        hint="Send a smaller version of it, or hash it on your own machine: caveat check PICTURE.",
-    )

@@ -1,10 +1,28 @@
 """What the pages call things, for people who have never heard of them."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from registry.model_checks import MAX_AGE_DAYS, Result
 from registry.preference import Preference, Status, Use
+from registry.reasons import protocol_name
 
-__all__ = ["EVIDENCE", "MATCHES", "USES", "Verdict", "how_found", "verdict_of"]
+__all__ = [
+    "CHECKS",
+    "EVIDENCE",
+    "HAPPENED",
+    "HOW_ASKED",
+    "MATCHES",
+    "SAID",
+    "USES",
+    "Verdict",
+    "cause_of",
+    "how_found",
+    "is_link",
+    "standing_of",
+    "uses_by_preference",
+    "verdict_of",
+]
 
 USES = {
     Use.GENAI_TRAIN: "training generative AI",
@@ -30,6 +48,49 @@ MATCHES = {
     "sha256": "this very file",
     "pdq": "a picture that looks the same",
     "phash": "a picture that looks alike",
+}
+CHECKS = {
+    Result.OK: ("yes", "holds"),
+    Result.NOT_OK: ("no", "does not hold"),
+    Result.NOT_TOLD: ("open", "not told"),
+}
+"""What the result of a check is called, with its kind for the style sheet."""
+HOW_ASKED = {
+    "full": "asked about each sample",
+    "marks": "asked which keys it knows, and about those",
+    "private": "asked by the beginnings of keys only",
+    "snapshot": "a copy on the maker’s own machine; nothing was sent",
+}
+SAID = {
+    Preference.RESERVED: ("Reserved", "Not to be used for this without permission."),
+    Preference.CONDITIONAL: ("Under conditions", "To be used for this by whoever meets the terms."),
+    Preference.ALLOWED: ("Allowed", "To be used for this, by the word of whoever lodged it."),
+}
+"""What a record says of a use: a title, and what it means."""
+HAPPENED = {
+    "register": "Lodged",
+    "import": "Lodged, by a partner for many",
+    "works": "Works were added",
+    "change": "Changed",
+    "withdraw": "Withdrawn",
+    "withdraw-works": "Some works were withdrawn",
+    "erase": "What it said before was erased",
+    "grant": "Permission was given to somebody",
+    "revoke-grant": "A permission was taken back",
+    "honoured": "A receipt says that works of it were left out",
+    "consent": "A receipt says that works of it were used with permission",
+}
+"""What can happen to a record."""
+_CAUSES = {
+    "url": "by the very address",
+    "prefix": "by a folder of addresses",
+    "host": "by their host",
+    "domain": "by their domain",
+    "sha256": "as the very file",
+    "pdq": "as copies of a picture",
+    "phash": "as possible copies of a picture",
+    "unknown": "because nobody has said anything, in strict mode",
+    "another": "because they belong to another that went",
 }
 _PLACES = {
     "url": "the same address",
@@ -90,3 +151,42 @@ def how_found(match: dict[str, Any]) -> str:
     if match["certain"]:
         return "a copy beyond reasonable doubt"
     return "a possible copy: compare the two yourself"
+
+
+def cause_of(kind: str) -> str:
+    """Return why samples were left out: by a kind of match, or by what a work or site says itself."""
+    return _CAUSES.get(kind) or f"by {protocol_name(kind)}"
+
+
+def is_link(text: str) -> bool:
+    """Say whether what somebody gave as terms or contact may be made a link: no other schemes are."""
+    return text.startswith(("https://", "http://", "mailto:")) and " " not in text
+
+
+def uses_by_preference(preferences: Mapping[str, str]) -> list[tuple[Preference, list[str]]]:
+    """Return what a record says, the uses of each preference together, named as people call them."""
+    found = {one: [name for use, name in USES.items() if preferences.get(use) == one] for one in SAID}
+    return [(one, uses) for one, uses in found.items() if uses]
+
+
+def standing_of(checks: Sequence[Mapping[str, str]], verdict: str, since: int = 0) -> Verdict:
+    """Return what follows from all checks of a receipt together.
+
+    ``since`` counts samples that passed, and are known to be reserved now.
+    """
+    wrong = {one["name"] for one in checks if one["result"] == Result.NOT_OK}
+    if since and wrong <= {"age"}:
+        return Verdict("conditional", "It holds, and works were reserved since", _SINCE.format(since))
+    if not wrong and verdict == Result.OK:
+        return Verdict("allowed", "What can be checked here holds", _WHOSE)
+    if not wrong:
+        return Verdict("conditional", "Nothing is wrong, and something is open", _TENSORS)
+    if wrong == {"age"}:
+        return Verdict("unknown", "It holds, and it is old", _OLD)
+    return Verdict("error", "It does not hold", "What is wrong stands below. Do not rely on it.")
+
+
+_WHOSE = "Whether you know the key that signed it, you alone can say."
+_OLD = f"Older than {MAX_AGE_DAYS} days: works that were reserved since may be in the set."
+_SINCE = "Samples that passed, and may not be used now: {:,}. The set should be filtered again."
+_TENSORS = "The model’s own bytes were not compared with the hash that the receipt is bound to."

@@ -29,6 +29,7 @@ __all__ = [
     "of_receipt",
     "of_reservation",
     "payload_of",
+    "published_of",
     "replay",
 ]
 
@@ -70,6 +71,14 @@ def counted(connection: Connection, reservation: str, head: int) -> dict[str, in
     wanted = wanted.where(_MENTION.c.reservation_id == reservation, _MENTION.c.from_seq <= head)
     found = {kind: int(count) for kind, count in connection.execute(wanted)}
     return {kind: found.get(kind, 0) for kind in (HONOURED, CONSENT)}
+
+
+def published_of(connection: Connection, reservation: str, head: int, limit: int) -> list[Row[Any]]:
+    """Return up to ``limit`` rows of published receipts that name a reservation, the newest first."""
+    there = _MENTION.join(_RECEIPT, _RECEIPT.c.id == _MENTION.c.receipt_id)
+    wanted = select(_MENTION).select_from(there).where(_MENTION.c.reservation_id == reservation)
+    wanted = wanted.where(_MENTION.c.from_seq <= head).order_by(_MENTION.c.from_seq.desc())
+    return list(connection.execute(wanted.limit(limit)))
 
 
 def payload_of(connection: Connection, event: Row[Any]) -> dict[str, Any]:
