@@ -20,7 +20,7 @@ ENGINES := $(VENV)/recipes
 STORES := $(VENV)/stores
 GO     := /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-.PHONY: help setup demo serve test test-postgres test-install test-oracle test-log test-signals test-documents test-browser test-recipes test-s3 check faults bench bench-filter bench-full bench-recall bench-log docs lock clean
+.PHONY: help setup demo serve test test-postgres test-install test-oracle test-log test-signals test-documents test-browser test-recipes test-s3 check faults bench bench-browser bench-filter bench-full bench-recall bench-log decoders docs lock clean
 
 help: ## list the chores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -144,8 +144,8 @@ test-signals: $(READER) $(EXIFTOOL) ## the readers of signals beside others' cod
 test-documents: $(TOLD) ## Croissant and SPDX read by mlcroissant and by SPDX's own model
 	$(BIN)/python -m pytest -q tests/third_party/documents
 
-test-browser: $(BROWSER) $(WARM) ## the pages in Chromium: light, dark, on a phone, by keyboard, without scripts; axe
-	$(BIN)/python -m pytest -q tests/web/browser
+test-browser: $(BROWSER) $(WARM) ## the pages in Chromium: light, dark, on a phone, by keyboard, without scripts; axe; hash.js
+	$(BIN)/python -m pytest -q tests/web/browser tests/web/hash
 
 test-recipes: $(ENGINES)/.installed ## the recipes for Spark, Ray, Daft and DuckDB, and --engine ray: 700 MB to install, four minutes
 	$(ENGINES)/bin/python -m pytest -q tests/recipes
@@ -176,6 +176,10 @@ bench-recall: $(PEERS) ## how many copies are found, on pictures from Debian's p
 	@mkdir -p build
 	$(BIN)/python tests/bench/recall.py --output build/recall.md --plot build/recall.svg
 
+bench-browser: $(BROWSER) $(WARM) ## hash.js beside Python on 800 files in Chromium, after bench-recall; page in build/
+	@mkdir -p build
+	$(BIN)/python tests/web/hash/compare.py --output build/browser.md
+
 bench-filter: $(ENGINES)/.installed ## a million rows filtered in every way, beside datadiligence: ten minutes
 	$(ENGINES)/bin/python tests/bench/filtering.py
 
@@ -185,6 +189,19 @@ bench-log: $(STAMP) $(GO) ## a million events in the log, verified by others and
 docs: $(STAMP) ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
+
+# The decoders of hash-own.js, as npm has them: @jsquash/jpeg, png and webp, by the hashes of the lock file.
+JSQUASH := $(VENV)/decoders/node_modules/@jsquash
+decoders: $(STAMP) ## fetch api/static/decoders again (needs npm)
+	@mkdir -p $(VENV)/decoders
+	cp api/static/decoders/package.json api/static/decoders/package-lock.json $(VENV)/decoders
+	npm ci --prefix $(VENV)/decoders --ignore-scripts --no-audit --no-fund --silent
+	cp $(JSQUASH)/jpeg/codec/dec/mozjpeg_dec.js $(JSQUASH)/jpeg/codec/dec/mozjpeg_dec.wasm \
+	  $(JSQUASH)/png/codec/pkg/squoosh_png.js $(JSQUASH)/png/codec/pkg/squoosh_png_bg.wasm \
+	  $(JSQUASH)/webp/codec/dec/webp_dec.js $(JSQUASH)/webp/codec/dec/webp_dec.wasm \
+	  $(JSQUASH)/jpeg/LICENSE api/static/decoders
+	cp $(JSQUASH)/jpeg/codec/LICENSE.codec.md api/static/decoders/LICENSE.mozjpeg.md
+	cp $(JSQUASH)/webp/codec/LICENSE.codec.md api/static/decoders/LICENSE.libwebp.md
 
 lock: ## refresh constraints.txt (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

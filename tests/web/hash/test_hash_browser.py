@@ -14,7 +14,7 @@ from registry.fingerprint import query_fingerprint, registered_fingerprint
 from registry.picture import decode_picture
 
 from ..browser.conftest import CHROMIUM, chromium  # noqa: F401
-from .site import Site, opened
+from .serving import Site, opened
 from .test_hash_bad_input import png
 from .test_hash_vectors import DECODE, FILES, FINGERPRINT, PDQ, ROOT
 
