@@ -125,12 +125,19 @@ class RegistryClient:
         self.close()
 
     def lookup(
-        self, items: Sequence[Asked], use: Use, *, review: bool = True, grants: Sequence[str] = ()
+        self,
+        items: Sequence[Asked],
+        use: Use,
+        *,
+        review: bool = True,
+        grants: Sequence[str] = (),
+        as_of_seq: int | None = None,
     ) -> list[Known]:
         """Look up ``items`` in batches; one answer an item, in their order.
 
         Without ``review`` possible copies, which ask for a second look, are not searched for. Statements that
-        one of ``grants``, identifiers, covers are marked with it.
+        one of ``grants``, identifiers, covers are marked with it. With ``as_of_seq`` it is asked what was
+        known at an earlier event.
 
         Raises :class:`RegistryUnreachableError`, :class:`RegistryRefusedError`, :class:`RegistryAnswerError`.
         """
@@ -138,8 +145,10 @@ class RegistryClient:
         for start in range(0, len(items), min(BATCH, self.max_items)):
             batch = items[start : start + min(BATCH, self.max_items)]
             wires = [item.to_wire(str(number)) for number, item in enumerate(batch)]
-            body = {"use": str(use), "items": wires} | ({} if review else {"review": False})
+            body: dict[str, Any] = {"use": str(use), "items": wires}
+            body |= {} if review else {"review": False}
             body |= {"grants": list(grants)} if grants else {}
+            body |= {} if as_of_seq is None else {"as_of_seq": as_of_seq}
             answer = self._call("POST", "/api/v1/lookup", body)
             known.extend(self._matched(answer, len(batch), use))
         strange = {one.grant for item in known for one in item.statements} - {"", *grants}
@@ -257,6 +266,11 @@ class RegistryClient:
     def evidence(self, id_: str) -> dict[str, Any]:
         """Return what the log proves about a reservation, as :mod:`registry.evidence` has it."""
         return self._call("GET", f"{_place(id_)}/evidence")
+
+    def events_at(self, time: str) -> dict[str, Any]:
+        """Return which event was the last at ``time``, quoted (``GET /api/v1/events/at``)."""
+        request = Request("GET", f"/api/v1/events/at?time={time}", too_old="say what it knew on a day")
+        return self._transport.call(request)
 
     def log_keys(self) -> dict[str, Any]:
         """Return the log's public keys, and the evidence of their announcement."""
