@@ -7,13 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import rfc8785
 from flask.testing import FlaskClient
 
-from registry.model_receipt import MODEL_KEY, RECEIPT_KEY
+from registry.countersignature import countersign
+from registry.dsse import sign
+from registry.model_receipt import COUNTERSIGNATURES_KEY as KEY
+from registry.model_receipt import MODEL_KEY, RECEIPT_KEY, open_receipt
 from registry.note import Checkpoint, Signer, format_checkpoint, sign_note
 from registry.publisher import Publisher
+from registry.receipt import PAYLOAD_TYPE, sign_receipt
 from registry.safetensors import parse_header, with_metadata
-from tests.api.receipts import KOHYA, RUN, Clock, envelope_of, header_of, run_of
+from registry.tickets import Ticket
+from tests.api.receipts import ASKING, KOHYA, RUN, Clock, envelope_of, header_of, run_of
 from tests.runs import DAY, MAKER, NOW, THIEF
 
 VERIFY = "/api/v1/receipts/verify"
@@ -246,6 +252,56 @@ def test_the_receipt_of_another_model_is_found_out(client, checkpoint):
     assert MODEL_KEY in " ".join(lines(answer, "not ok"))
 
 
+def countersigned(run, signer, checkpoint, /, **changes):
+    """What the header of a model says that the registry said of a run."""
+    ticket = Ticket(
+        run=ASKING[0], begin=0, end=3, items=30, as_of_seq=2, first=NOW - 50, last=NOW - 10,
+        asked=bytes(32), answered=bytes(32),
+    )  # fmt: skip
+    said, _ = countersign(open_receipt(sign_receipt(run, MAKER).to_json(), []), [ticket], signer, checkpoint)
+    envelope = sign(PAYLOAD_TYPE, replace(said, **changes).to_statement(), [signer])
+    return rfc8785.dumps([envelope.to_wire()]).decode()
+
+
+def test_what_the_registry_countersigned_is_read_from_the_header(client, checkpoint, signer):
+    run = run_of(checkpoint)
+    header, tensors = header_of(run)
+    carried = _with(header, **{KEY: countersigned(run, signer, checkpoint)})
+    answer = verified(client, carried, tensor_hash=tensors)
+    assert answer["verdict"] == "ok"
+    [line] = [line for line in lines(answer, "ok") if line.startswith("countersignature")]
+    assert "log.example answered 3 requests about 30 items, as of event 2" in line
+
+
+FORKED = sign_note(format_checkpoint(Checkpoint("log.example", 2, bytes(32))), [Signer.new("log.example")])
+CARRIED = {
+    "of another receipt": ({"receipt": "5" * 64}, "it is of the receipt 5555"),
+    "of another run": ({"run": "5" * 64}, "the receipt does not name the run"),
+    "from the future": ({"as_of_seq": 5}, "from the future: as of event 5, and this registry has had 4"),
+    "a state that was made up": ({"checkpoint": FORKED}, "made up, or of a log that forked"),
+}
+
+
+@pytest.mark.parametrize("case", CARRIED)
+def test_a_countersignature_in_a_header_that_does_not_hold_is_not_ok(client, checkpoint, signer, case):
+    changes, said = CARRIED[case]
+    run = run_of(checkpoint)
+    header, tensors = header_of(run)
+    carried = _with(header, **{KEY: countersigned(run, signer, checkpoint, **changes)})
+    answer = verified(client, carried, tensor_hash=tensors)
+    assert answer["verdict"] == "not ok"
+    [line] = [line for line in lines(answer, "not ok") if line.startswith("countersignature")]
+    assert said in line
+
+
+def test_countersignatures_in_a_header_that_are_none_are_not_ok(client, checkpoint):
+    header, tensors = header_of(run_of(checkpoint))
+    answer = verified(client, _with(header, **{KEY: "[]"}), tensor_hash=tensors)
+    assert "countersignature: caveat.countersignatures: expected a list of envelopes" in lines(
+        answer, "not ok"
+    )
+
+
 def test_a_state_that_is_too_old_is_not_ok(client, checkpoint, clock):
     clock.seconds = NOW + 91 * DAY
     answer = verified(client, envelope_of(run_of(checkpoint)))
@@ -257,7 +313,9 @@ def test_a_run_that_did_not_ask_this_registry_says_so(client, checkpoint):
     run = replace(RUN, registries=(replace(RUN.registries[0], origin=None),))
     answer = verified(client, envelope_of(run))
     assert answer["verdict"] == "ok"
-    assert "log: the run did not ask the registry of log.example by the name of its log" in lines(answer, "not told")
+    assert "log: the run did not ask the registry of log.example by the name of its log" in lines(
+        answer, "not told"
+    )
 
 
 def test_a_registry_without_a_log_vouches_for_no_state(make_app):
