@@ -11,6 +11,7 @@ from rich.table import Table
 from registry.cli.card import card
 from registry.cli.common import console, counted, emit_json
 from registry.cli.receipt_attach import attach
+from registry.cli.receipt_publish import publish_
 from registry.cli.receipt_verify import verify
 from registry.cli.signing import model_signer_of, signer_of, signing_key_option
 from registry.client.bundles import Found, find_bundle
@@ -82,7 +83,7 @@ def key_(*, signing_key: Path | None, model: bool) -> None:
         click.echo(signer_of(signing_key).verifier.text)
 
 
-for command in (verify, attach, card):
+for command in (verify, attach, card, publish_):
     receipt.add_command(command)
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "content_of",
     "decided",
     "decided_files",
+    "decision_files",
     "folder_of",
     "hashed",
     "left_out_of",
@@ -121,7 +122,7 @@ def decided(account: Path) -> Decisions:
 
     Raises :class:`DatasetError` when there are none, and OSError.
     """
-    lines, files = _decision_files(account)
+    lines, files = decision_files(account)
     if not files:
         return decisions_over((line.rstrip(b"\n") for line in lines_of(lines)), "lines")
     return decided_files({_below(one, account): hashed(one)[0] for one in files}, lines_of(lines))
@@ -153,7 +154,7 @@ def left_out_of(account: Path) -> tuple[Counter[str], Counter[str]]:
 
     Raises :class:`DatasetError` for decisions that cannot be read, and OSError.
     """
-    lines, files = _decision_files(account)
+    lines, files = decision_files(account)
     tables = [one for one in files if one.suffix == ".parquet"]
     told = chain(chain.from_iterable(map(_of_lines, lines)), chain.from_iterable(map(_of_table, tables)))
     statuses: Counter[str] = Counter()
@@ -164,8 +165,11 @@ def left_out_of(account: Path) -> tuple[Counter[str], Counter[str]]:
     return statuses, preferences
 
 
-def _decision_files(account: Path) -> tuple[Sequence[Path], Sequence[Path]]:
-    """Return the files of lines, in their order, and those of tables, by name."""
+def decision_files(account: Path) -> tuple[Sequence[Path], Sequence[Path]]:
+    """Return the files of lines, in their order, and those of tables, by name.
+
+    Raises :class:`DatasetError` where an account holds neither.
+    """
     whole, folder = account / LINES, account / _FILES
     below = sorted((one for one in folder.rglob("*") if one.is_file()), key=lambda one: _below(one, account))
     parts = sorted((one for one in below if one.suffix == ".jsonl"), key=lambda one: _in_order(one, folder))
