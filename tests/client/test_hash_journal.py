@@ -150,10 +150,10 @@ def test_after_a_kill_only_the_rest_is_hashed_and_all_else_is_the_same(
 def broken_off(fake, client_of, pictures, tmp_path, few, seen):
     """Begin a run whose registry falls silent in the third batch; what was hashed is told, and forgotten."""
 
-    def begin(options=SIGNED, source=pictures, answers=1):
-        replies = [fake_unknown] * answers + [lambda body: (503, {}, {})]
+    def begin(source=pictures, target=tmp_path / "clean"):
+        replies = [fake_unknown, lambda body: (503, {}, {})]
         with pytest.raises(RegistryError):
-            filter_dataset(source, tmp_path / "clean", [client_of(fake(*replies).url)], options=options)
+            filter_dataset(source, target, [client_of(fake(*replies).url)], options=SIGNED)
         begun, seen[:] = list(seen), []
         return begun
 
@@ -210,6 +210,21 @@ def test_a_picture_that_changed_meanwhile_is_hashed_again(
     assert {"00.png", "01.png", "02.png"} <= set(seen[: FILES - 1])
     assert summary.reasons["iptc"] == 3
     assert same(tmp_path / "clean", tmp_path / "unbroken", kit)
+
+
+def test_a_zip_goes_on_too_until_it_is_another(broken_off, unbroken, pictures, tmp_path, live, seen, kit):
+    packed = Path(shutil.make_archive(str(tmp_path / "set"), "zip", pictures))
+    time.sleep(SETTLED)
+    begun = broken_off(source=packed)
+    with live.client() as client:
+        filter_dataset(packed, tmp_path / "clean", [client], options=SIGNED)
+        assert 0 < len(seen) <= FILES - len(begun) + 1
+        broken_off(source=packed, target=tmp_path / "other.zip")
+        shutil.copy(packed, tmp_path / "new.zip")
+        os.replace(tmp_path / "new.zip", packed)
+        filter_dataset(packed, tmp_path / "other.zip", [client], options=SIGNED)
+    assert len(seen) == FILES
+    assert receipt_of(tmp_path / "clean").counts == receipt_of(unbroken).counts
 
 
 @pytest.mark.parametrize("stops", [False, True])

@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from registry.client import Options
+from registry.client import Options, RegistryClient, filter_dataset
 from registry.client.contents import decided, hashed
 from registry.client.receipts import RECEIPT, check_decisions, check_output, find_receipt
+from registry.countersignature import Bundle, parse_countersignature
 from registry.errors import DatasetError, StoreError
 from registry.model_checks import Policy, Result, check_receipt
 from registry.model_receipt import open_receipt
 from registry.note import Signer
 from registry.receipt import Asked
 
+from .recorder import logged_registry
 from .test_stores import DST, SRC, Flaky, below, plant, run, shards, store, tables
 
 __all__ = ["run", "shards", "store", "tables"]  # Fixtures.
@@ -93,6 +95,29 @@ def test_what_was_fetched_from_the_store_is_held_against_the_receipt(
     lines = max((account / "decisions").rglob("*.jsonl"))
     lines.write_bytes(lines.read_bytes().replace(b'"status"', b'"state"'))
     assert check_decisions(receipt, account).result is Result.NOT_OK
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory):
+    """A registry with a log, whose key countersigns."""
+    yield from logged_registry(tmp_path_factory.mktemp("logged"))
+
+
+def test_what_the_registry_countersigned_lies_beside_the_receipt(store, logged, shards, kit, tmp_path):
+    plant(shards)
+    with RegistryClient(logged.url, logged.keys["maker"], timeout=30) as client:
+        filter_dataset(SRC, DST, [client], options=replace(OPTIONS, share=(1, 2)))
+        summary = filter_dataset(SRC, DST, [client], options=OPTIONS)
+    account = below(ACCOUNT)
+    [asked] = receipt_of(account).registries
+    # A ticket a shard of which anything was asked.
+    assert len(account["tickets.txt"].decode().splitlines()) == 3
+    assert (len(asked.runs), json.loads(account["run.json"])["not_countersigned"]) == (1, {})
+    bundle = Bundle.from_json(account["receipt.bundle.json"])
+    assert bundle.receipt.to_json() == account[RECEIPT]
+    [said] = map(parse_countersignature, (one.payload for one in bundle.countersignatures))
+    assert said.run == asked.runs[0]
+    assert summary.countersigned == {logged.url: ""}
 
 
 def test_nothing_is_fetched_twice_for_a_receipt(store, run, shards):
