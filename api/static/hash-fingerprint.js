@@ -11,6 +11,7 @@ import { pdq } from "./hash-pdq.js";
 /** @typedef {import("./hash-pdq.js").View} View */
 /** @typedef {import("./hash-pdq.js").PdqHash} PdqHash */
 /** What is hashed: luma on white, on black where a pixel is not opaque, and the pHash. @typedef {{white: View, black: View | null, phash: Uint8Array}} Planes */
+/** The whole, and the whole without a plain border. @typedef {{whole: PdqHash, trimmed: PdqHash}} Common */
 /** The form of docs/reference/fingerprint.md. @typedef {{v: 1, quality: number, phash: string, pdq?: Record<string, string>}} Wire */
 
 const VERSION = 1;
@@ -21,20 +22,26 @@ const BORDER_SHARE = 0.98;
 const MIN_TRIMMED = 64;
 const SQUARES = ["start", "middle", "end"];
 
-/** What is registered. @param {Planes} planes  @returns {Wire} */
-export function registered(planes) {
-  const whole = pdq(planes.white);
-  const hashes = windows(planes.white, whole, "");
-  if (planes.black !== null) hashes.push(...windows(planes.black, pdq(planes.black), "_black"));
+/** The hashes that both fingerprints begin with. @param {View} view  @returns {Common} */
+export function commonOf(view) {
+  const whole = pdq(view);
+  const inner = withoutBorder(view);
+  return { whole, trimmed: inner === null ? whole : pdq(inner) };
+}
+
+/** What is registered. @param {Planes} planes  @param {Common} [common]  @returns {Wire} */
+export function registered(planes, common = commonOf(planes.white)) {
+  const { whole } = common;
+  const hashes = windows(planes.white, common, "");
+  if (planes.black !== null) hashes.push(...windows(planes.black, commonOf(planes.black), "_black"));
   return wire(planes, whole.quality, hashes);
 }
 
-/** What is asked. @param {Planes} planes  @returns {Wire} */
-export function asked(planes) {
-  const whole = pdq(planes.white);
+/** What is asked. @param {Planes} planes  @param {Common} [common]  @returns {Wire} */
+export function asked(planes, { whole, trimmed } = commonOf(planes.white)) {
   const forms = [
     ["full", "mirror", whole],
-    ["trim", "trim_mirror", trimmed(planes.white, whole)],
+    ["trim", "trim_mirror", trimmed],
   ];
   const hashes = [];
   for (const [form, mirror, found] of forms) {
@@ -45,12 +52,12 @@ export function asked(planes) {
   return wire(planes, whole.quality, hashes);
 }
 
-/** @param {View} view  @param {PdqHash} whole  @param {string} suffix  @returns {[string, Uint8Array][]} */
-function windows(view, whole, suffix) {
+/** @param {View} view  @param {Common} common  @param {string} suffix  @returns {[string, Uint8Array][]} */
+function windows(view, { whole, trimmed }, suffix) {
   if (!tellsApart(whole)) return [];
   const found = [
     ["full", whole],
-    ["trim", trimmed(view, whole)],
+    ["trim", trimmed],
     ...squares(view).map((square, at) => [SQUARES[at], pdq(square)]),
   ];
   return found.filter(([, hash]) => tellsApart(hash)).map(([name, hash]) => [name + suffix, hash.bits]);
@@ -71,12 +78,6 @@ function squares(view) {
 function part(view, top, bottom, left, right) {
   const offset = view.offset + top * view.stride + left;
   return { luma: view.luma, width: right - left, height: bottom - top, stride: view.stride, offset };
-}
-
-/** @param {View} view  @param {PdqHash} whole */
-function trimmed(view, whole) {
-  const inner = withoutBorder(view);
-  return inner === null ? whole : pdq(inner);
 }
 
 /**

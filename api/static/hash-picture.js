@@ -6,7 +6,7 @@
 
 import { browserPixels } from "./hash-browser.js";
 import { HashError } from "./hash-errors.js";
-import { asked, hex, registered } from "./hash-fingerprint.js";
+import { asked, commonOf, hex, registered } from "./hash-fingerprint.js";
 import { HEAD_BYTES, MAX_BYTES, readHeader } from "./hash-header.js";
 import { orientationOf, withoutOrientation } from "./hash-orientation.js";
 import { groundedPlanes, opaquePlanes } from "./hash-planes.js";
@@ -48,7 +48,8 @@ export async function hashPicture(file, kinds, decoder) {
   refuseCutOff(bytes, header.format);
   const sha256 = await sha256Of(bytes);
   const planes = await planesIn(bytes, header, decoder);
-  const made = kinds.map((kind) => [kind, MAKERS[kind](planes)]);
+  const common = commonOf(planes.white);
+  const made = kinds.map((kind) => [kind, MAKERS[kind](planes, common)]);
   const { width, height } = planes.white;
   return { sha256, format: header.format, width, height, ...Object.fromEntries(made) };
 }
