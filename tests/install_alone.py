@@ -113,7 +113,8 @@ def _upload(folder: Path) -> tuple[Path, Path, Path]:
         safetensors.numpy.save_file({"up": np.arange(9, dtype=np.float16)}, path, kohya)
     attach(folder / "lora.safetensors", found, MAKER)
     attach_folder(whole, found, MAKER, key)
-    return folder / "lora.safetensors", whole, key.path
+    (folder / "ada.pub").write_bytes(key.pem)
+    return folder / "lora.safetensors", whole, folder / "ada.pub"
 
 
 if __name__ == "__main__":

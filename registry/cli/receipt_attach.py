@@ -83,9 +83,9 @@ def _folder(folder: Path, found: Found, signer: Signer, model_key: Path | None, 
     policy = Policy([signer.verifier], int(time.time()))
     checks = verify_at(folder, Against(policy, Registries(), model_keys=[key])).checks
     if as_json:
-        wire = {"model": str(folder), "model_key": str(key.path), "model_key_sha256": key.sha256}
+        wire = {"model": str(folder), "model_key": key.pem.decode(), "model_key_sha256": key.sha256}
         emit_json({**wire, "checks": [one.to_wire() for one in checks]})
     else:
         print_checks(folder, checks)
-        console().print(f"give {key.path} to those who are to believe it", soft_wrap=True, markup=False)
+        console().print(f"signed by the model key of SHA-256 {key.sha256}", soft_wrap=True, markup=False)
     return CLEAN if is_ok(checks) else FOUND

@@ -10,10 +10,12 @@ from registry.cli.checks import print_checks
 from registry.cli.common import CLEAN, FOUND, emit_json, registries, workers_option
 from registry.cli.log import memory_at
 from registry.cli.signing import known_key, known_model_key
+from registry.client.folders import is_folder
 from registry.client.model_key import load_public
 from registry.client.pictures import default_workers
 from registry.client.signing import key_of
 from registry.client.verifying import Against, Told, ask_logs, verify_at
+from registry.errors import InputError
 from registry.model_checks import MAX_AGE_DAYS, Policy, is_ok
 from registry.note import Verifier
 from registry.receipt_checks import Registries
@@ -75,7 +77,11 @@ def verify(
     known; those of others are given with --key and --model-key. With --registry the states that it names are
     held against the log as it is now. Exits with 1 when something is not ok.
     """
-    own, own_model = known_key(None), known_model_key()
+    if model_keys and not is_folder(path):
+        raise InputError(
+            f"--model-key is for folders with a receipt attached, and {path} is none", hint="Leave it out."
+        )
+    own, own_model = known_key(None), known_model_key() if is_folder(path) else None
     known = [*map(key_of, keys), *([] if own is None else [own.verifier])]
     given = [Verifier.parse(one) for one in log_keys]
     with ExitStack() as stack:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
@@ -73,7 +74,7 @@ def is_folder(path: Path) -> bool:
 
 
 def attach_folder(folder: Path, found: Found, signer: Signer, key: ModelKey) -> None:
-    """Put a receipt and what binds it into ``folder``, and sign all of it with the model key.
+    """Put a receipt and what binds it into ``folder``, and sign all of it with the private model key.
 
     What another key signed is not signed over. Raises :class:`ProofError` as ``attach``, :class:`ModelError`
     for a folder that cannot be signed, :class:`SettingsError`; receipt and signature are then as they were.
@@ -88,7 +89,7 @@ def attach_folder(folder: Path, found: Found, signer: Signer, key: ModelKey) -> 
         with appearing(folder / SIGNATURE) as [temporary], _named(folder):
             hashing = library.hashing.Config().set_ignored_paths(paths=[SIGNATURE])
             config = library.signing.Config().set_hashing_config(hashing)
-            config.use_elliptic_key_signer(private_key=key.private).sign(folder, temporary)
+            config.use_elliptic_key_signer(private_key=key.path).sign(folder, temporary)
 
 
 def check_folder(folder: Path, signed: Signed, keys: Sequence[ModelKey], now: int) -> list[Check]:
@@ -103,13 +104,16 @@ def check_folder(folder: Path, signed: Signed, keys: Sequence[ModelKey], now: in
         _verify(library, folder, key)
     except CaveatError as error:
         return [Check(_NAME, Result.NOT_OK, error.message)]
-    text = f"every file is as the key {key.path.name} signed it, but for git's own"
+    text = f"every file is as {key.path.name} signed it, but for git's own"
     return [Check(_NAME, Result.OK, text), _bound(folder, signed, key, now)]
 
 
 def _verify(library: ModuleType, folder: Path, key: ModelKey) -> None:
-    with _named(folder):
-        config = library.verifying.Config().use_elliptic_key_verifier(public_key=key.path)
+    with TemporaryDirectory(prefix="caveat-") as place, _named(folder):
+        # The library reads keys from files, and the public half of our own is in none.
+        public = Path(place, "public.pem")
+        public.write_bytes(key.pem)
+        config = library.verifying.Config().use_elliptic_key_verifier(public_key=public)
         config.verify(folder, folder / SIGNATURE)
 
 
@@ -190,9 +194,8 @@ def _named(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:
         text = one_line(str(error)) or "its signature is wrong"
-        raise ModelError(
-            f"{folder}: {text[:500]}", hint="Links to files elsewhere are not signed."
-        ) from error
+        hint = "Put the files themselves there: links are not signed." if "symlink" in text else ""
+        raise ModelError(f"{folder}: {text[:500]}", hint=hint) from error
 
 
 @contextmanager

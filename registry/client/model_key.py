@@ -1,7 +1,7 @@
 """The key that signs folders of models: what OpenSSF's model-signing takes, which is not what signs receipts.
 
-An elliptic key, P-256, in PEM as other programs read it, made where it is first needed. Only its owner may
-read ``model-signing.pem``; ``model-signing.pub`` beside it is for those who are to believe it.
+An elliptic key, P-256, in PEM as other programs read it, made where it is first needed, and readable by its
+owner alone. Whoever is to believe it is given the public half, ``caveat receipt key --model``.
 """
 
 import hashlib
@@ -14,14 +14,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from registry.client.formats.files import write_synced
 from registry.client.log_memory import write_private
 from registry.errors import SettingsError
 
-__all__ = ["PRIVATE", "PUBLIC", "ModelKey", "load_public", "own_model_key", "private_at"]
+__all__ = ["PRIVATE", "ModelKey", "load_public", "own_model_key", "private_at"]
 
-PRIVATE, PUBLIC = "model-signing.pem", "model-signing.pub"
-"""Their names in the folder of the user's settings."""
+PRIVATE = "model-signing.pem"
+"""Its name in the folder of the user's settings."""
 
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _LARGEST = 10_000
@@ -29,11 +28,10 @@ _LARGEST = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ModelKey:
-    """A public key in the file ``path``, its ``pem``; ``private`` is the file of the other half, if any."""
+    """The public half of a key in the file ``path``, as ``pem``."""
 
     path: Path
     pem: bytes
-    private: Path | None = None
 
     @property
     def sha256(self) -> str:
@@ -61,7 +59,7 @@ def own_model_key(folder: Path) -> ModelKey:
 
 
 def private_at(path: Path) -> ModelKey:
-    """Return the key whose private half is in ``path``; the public one is written beside it.
+    """Return the key whose private half is in ``path``.
 
     Raises :class:`SettingsError` for what is no elliptic key, or others may read; OSError.
     """
@@ -73,11 +71,7 @@ def private_at(path: Path) -> ModelKey:
         key = serialization.load_pem_private_key(_read(path), None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise _none(path, "private") from error
-    public = path.with_suffix(".pub")
-    pem = _pem(key.public_key(), path)
-    if not public.exists() or public.read_bytes() != pem:
-        write_synced(public, pem)
-    return ModelKey(public, pem, path)
+    return ModelKey(path, _pem(key.public_key(), path))
 
 
 def load_public(path: Path) -> ModelKey:

@@ -18,7 +18,7 @@ from model_signing._cli import main
 from registry.client import folders
 from registry.client.bundles import FOLDER_BUNDLE, Found, find_bundle
 from registry.client.folders import BINDING, SIGNATURE, attach_folder
-from registry.client.model_key import PRIVATE, PUBLIC, load_public, own_model_key, private_at
+from registry.client.model_key import PRIVATE, load_public, own_model_key, private_at
 from registry.client.verifying import Against, verify_at
 from registry.errors import ModelError, ProofError, SettingsError
 from registry.model_checks import Policy, Result, is_ok
@@ -62,8 +62,17 @@ def verified(folder, *keys, known=(MAKER,)):
 
 def stranger(key, folder):
     """Verify by the library's own command."""
-    words = ["verify", "key", "--public_key", key.path, "--signature", folder / SIGNATURE, folder]
+    public = folder.with_name("public.pem")
+    public.write_bytes(key.pem)
+    words = ["verify", "key", "--public_key", public, "--signature", folder / SIGNATURE, folder]
     return CliRunner().invoke(main, list(map(str, words)))
+
+
+def public(key):
+    """The key as whoever is given it has it."""
+    path = key.path.with_name(f"{key.path.stem}.pub")
+    path.write_bytes(key.pem)
+    return load_public(path)
 
 
 def test_a_folder_is_signed_with_its_receipt_and_strangers_can_verify_it(signed, key):
@@ -99,7 +108,7 @@ def resigned(folder, key, **ignored):
     library = folders.model_signing()
     hashing = library.hashing.Config().set_ignored_paths(paths=[SIGNATURE, *ignored.get("paths", [])])
     config = library.signing.Config().set_hashing_config(hashing)
-    config.use_elliptic_key_signer(private_key=key.private).sign(folder, folder / SIGNATURE)
+    config.use_elliptic_key_signer(private_key=key.path).sign(folder, folder / SIGNATURE)
 
 
 def key_of_thief(folder):
@@ -219,7 +228,7 @@ def test_a_key_that_is_not_known_is_never_ok(signed, key):
         assert (one.name, key.sha256 in one.text, "--model-key" in one.text) == (
             "model signature", True, True,
         )  # fmt: skip
-    assert is_ok(verified(signed, other, load_public(key.path)))
+    assert is_ok(verified(signed, other, public(key)))
 
 
 def test_a_thief_whose_key_is_known_cannot_use_the_receipt_of_another(signed, key):
@@ -246,8 +255,9 @@ def test_what_another_signed_is_not_signed_over(folder, key):
 def test_a_folder_with_links_is_not_signed_and_stays_as_it_was(folder, key):
     (folder / "link").symlink_to(folder / "README.md")
     before = tree(folder)
-    with pytest.raises(ModelError, match="link"):
+    with pytest.raises(ModelError, match="link") as raised:
         attach_folder(folder, FOUND, MAKER, key)
+    assert raised.value.hint == "Put the files themselves there: links are not signed."
     assert tree(folder) == before
 
 
@@ -282,7 +292,7 @@ def test_the_key_is_made_once_for_its_owner_alone(tmp_path):
     key = own_model_key(tmp_path / "settings")
     assert key == own_model_key(tmp_path / "settings") == private_at(tmp_path / "settings" / PRIVATE)
     assert (tmp_path / "settings" / PRIVATE).stat().st_mode & 0o777 == 0o600
-    assert load_public(tmp_path / "settings" / PUBLIC).sha256 == key.sha256
+    assert public(key).sha256 == key.sha256
     assert isinstance(serialization.load_pem_public_key(key.pem).curve, ec.SECP256R1)
 
 
@@ -321,7 +331,7 @@ def test_keys_of_other_programs_are_taken(folder, tmp_path):
     key = private_at(tmp_path / "other.pem")
     attach_folder(folder, FOUND, MAKER, key)
     assert stranger(key, folder).exit_code == 0
-    assert is_ok(verified(folder, load_public(tmp_path / "other.pub")))
+    assert is_ok(verified(folder, public(key)))
 
 
 # The command line.
@@ -346,5 +356,7 @@ def test_attach_and_verify_on_the_command_line(folder, caveat, tmp_path):
     told = json.loads(done.stdout)
     assert (told["ok"], told["sha256"]) == (True, folders.open_receipt(FOUND.receipt, []).sha256), told
     assert caveat("receipt", "show", folder).returncode == 0
+    refused = caveat("receipt", "verify", tmp_path / "receipt.dsse.json", *by, env=elsewhere)
+    assert (refused.returncode, "--model-key is for folders" in refused.stderr) == (3, True)
     refused = caveat(*words, "--out", tmp_path / "x", "--signing-key", tmp_path / "maker.key")
     assert (refused.returncode, "--out is for files" in refused.stderr) == (3, True)
