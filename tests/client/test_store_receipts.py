@@ -7,10 +7,13 @@ from dataclasses import replace
 import pytest
 
 from registry.client import Options, RegistryClient, filter_dataset
+from registry.client.bundles import find_bundle
 from registry.client.contents import decided, hashed
 from registry.client.receipts import RECEIPT, check_decisions, check_output, find_receipt
+from registry.client.store_accounts import at_hand
+from registry.client.stores import Address
 from registry.countersignature import Bundle, parse_countersignature
-from registry.errors import DatasetError, StoreError
+from registry.errors import DatasetError, ProofError, StoreError
 from registry.model_checks import Policy, Result, check_receipt
 from registry.model_receipt import open_receipt
 from registry.note import Signer
@@ -256,3 +259,49 @@ def test_a_call_that_fails_while_the_receipt_is_made_leaves_none(store, run, sha
     store.fails = staticmethod(lambda call, path: None)
     run(SRC, DST, OPTIONS)
     assert receipt_of(below(ACCOUNT)).resumed == 4
+
+
+# Receipts read from a store.
+
+
+@pytest.mark.parametrize("below_bucket", ["clean", "clean.caveat", f"clean.caveat/{RECEIPT}"])
+def test_a_receipt_at_a_store_is_read_from_there(store, run, shards, below_bucket):
+    plant(shards)
+    run(SRC, DST, OPTIONS)
+    Flaky.seen.clear()
+    with at_hand(Address(f"flaky://b/{below_bucket}"), decisions=True) as path:
+        found = find_bundle(path)
+        assert found.receipt == below(ACCOUNT)[RECEIPT]
+        receipt = open_receipt(found.receipt, []).receipt
+        if found.account is not None and path.is_dir():
+            assert check_decisions(receipt, found.account).result is Result.OK
+            assert not (path / "report.html").exists()
+    assert not path.exists()
+
+
+def test_without_decisions_only_the_receipt_is_fetched(store, run, shards):
+    plant(shards)
+    run(SRC, DST, OPTIONS)
+    Flaky.seen.clear()
+    with at_hand(Address(DST)) as path:
+        assert {one.name for one in path.iterdir()} == {RECEIPT, "output.sha256"}
+    assert Flaky.seen["get_file"] == 2
+
+
+def test_a_receipt_that_cannot_count_is_refused_by_name(store, run, shards, tmp_path):
+    plant(shards)
+    run(SRC, DST, OPTIONS)
+    for address in ("flaky://b/none", "flaky://b/set", "flaky://b"):
+        with pytest.raises(ProofError, match="no receipt at"), at_hand(Address(address)):
+            pass
+    del store.store[f"{ACCOUNT}/run.json"]
+    with pytest.raises(ProofError, match="has not ended"), at_hand(Address(DST)):
+        pass
+    plant({"large.json": bytes(65 << 20)}, "/b/other")
+    with (
+        pytest.raises(ProofError, match="larger than 64 MiB"),
+        at_hand(Address("flaky://b/other/large.json")),
+    ):
+        pass
+    with at_hand(tmp_path) as path:
+        assert path == tmp_path
