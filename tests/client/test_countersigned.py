@@ -277,6 +277,14 @@ def test_more_shards_than_one_countersignature_is_over_have_several(
     assert sum(one.requests for one in said) == len(recorder.seen)
 
 
+def test_more_countersignatures_than_a_bundle_holds_are_said(client, tmp_path, kit, copies, monkeypatch):
+    monkeypatch.setattr("registry.client.run_tickets.MAX_TICKETS", 3)
+    monkeypatch.setattr("registry.client.countersigning.MAX_COUNTERSIGNATURES", 1)
+    summary = filter_dataset(tars(tmp_path, kit, copies), tmp_path / "clean", [client], options=OPTIONS)
+    assert summary.countersigned == {client.url: "more than 1 countersignatures of one receipt"}
+    assert not (summary.account / BUNDLE).exists()
+
+
 # What goes wrong, said by name; the run stands.
 
 
