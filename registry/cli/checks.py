@@ -1,7 +1,6 @@
 """Checks, for people."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
@@ -14,7 +13,7 @@ __all__ = ["print_checks"]
 _STYLES = {Result.OK: "green", Result.NOT_OK: "red", Result.NOT_TOLD: "yellow"}
 
 
-def print_checks(path: Path, checks: Sequence[Check]) -> None:
+def print_checks(path: object, checks: Sequence[Check]) -> None:
     """Print what was found, a line a check, and whether anything is wrong."""
     out = console()
     table = Table(box=None, pad_edge=False, show_header=False)

@@ -305,3 +305,22 @@ def test_a_receipt_that_cannot_count_is_refused_by_name(store, run, shards, tmp_
         pass
     with at_hand(tmp_path) as path:
         assert path == tmp_path
+
+
+def test_the_command_shows_and_verifies_what_is_at_a_store(store, run, shards, caveat, kit, tmp_path):
+    plant(shards)
+    run(SRC, DST, OPTIONS)
+    shown = caveat("receipt", "show", DST, "--output", "json")
+    assert json.loads(shown.stdout)["input"]["files"] == len(shards)
+    key = SIGNER.verifier.text
+    told = caveat("receipt", "verify", DST, "--key", key, "--json")
+    results = {one["name"]: one["result"] for one in json.loads(told.stdout)["checks"]}
+    assert (told.returncode, results["decisions"], results["output"]) == (0, "ok", "not told")
+    fetched = kit.plant(tmp_path / "fetched", below("/b/clean"))
+    told = caveat("receipt", "verify", DST, "--key", key, "--output", fetched)
+    assert (told.returncode, f"{DST}: nothing is wrong with it" in told.stdout) == (0, True)
+    next(fetched.rglob("*.tar")).write_bytes(b"another")
+    told = caveat("receipt", "verify", DST, "--key", key, "--output", fetched)
+    assert (told.returncode, "1 changed (" in told.stdout) == (1, True), told.stdout
+    none = caveat("receipt", "verify", SRC)
+    assert (none.returncode, "no receipt at" in none.stderr) == (3, True)
