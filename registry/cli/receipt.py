@@ -10,11 +10,14 @@ from rich.table import Table
 
 from registry.cli.card import card
 from registry.cli.common import console, counted, emit_json
+from registry.cli.places import PlaceType
 from registry.cli.receipt_attach import attach
 from registry.cli.receipt_publish import publish_
 from registry.cli.receipt_verify import verify
 from registry.cli.signing import model_signer_of, signer_of, signing_key_option
 from registry.client.bundles import Found, find_bundle
+from registry.client.store_accounts import at_hand
+from registry.client.stores import Address
 from registry.countersignature import Countersignature, parse_countersignature
 from registry.dsse import keyid_of
 from registry.model_receipt import CARRIERS, Signed, open_receipt, receipt_line
@@ -23,7 +26,6 @@ from registry.strictly import wire_of
 
 __all__ = ["receipt"]
 
-_PATH = click.Path(exists=True, path_type=Path)
 _output_option = click.option(
     "--output", "form", type=click.Choice(["human", "json"]), default="human", show_default=True
 )
@@ -41,7 +43,7 @@ def receipt() -> None:
 
 
 @receipt.command()
-@click.argument("path", type=_PATH)
+@click.argument("path", type=PlaceType(exists=True))
 @click.option(
     "--for",
     "trainer",
@@ -49,13 +51,16 @@ def receipt() -> None:
     help="Print what makes this trainer name the receipt in its models, and nothing else.",
 )
 @_output_option
-def show(path: Path, trainer: str | None, form: str) -> None:
+def show(path: Path | Address, trainer: str | None, form: str) -> None:
     """Show what a receipt says: a file, an account, the output beside it, or a model with one in it.
+
+    Receipts, accounts and outputs may be at an object store, s3://bucket/prefix.
 
     Its signature must be right by the key that it names; whose key that is, and whether what registries
     countersigned holds, verify says.
     """
-    found = find_bundle(path)
+    with at_hand(path) as here:
+        found = find_bundle(here)
     signed = open_receipt(found.receipt, [])
     if trainer is not None:
         click.echo(CARRIERS[trainer].format(line=receipt_line(signed.sha256)))
