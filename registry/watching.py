@@ -13,7 +13,7 @@ fails is noted too, with since when, and tried again.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Protocol
@@ -125,12 +125,11 @@ class Watcher:
             known = notices.standing(connection, block)
         if wires is None:  # It was deleted.
             return 0
-        items = items_of(wires)
-        asked = range(len(items)) if places is None else places
+        items = list(items_of(wires, places).items())
         found = [
             one
-            for at in range(0, len(asked), _AT_ONCE)
-            for one in self._became(block, items, asked[at : at + _AT_ONCE], known, head)
+            for at in range(0, len(items), _AT_ONCE)
+            for one in self._became(block, dict(items[at : at + _AT_ONCE]), known, head)
         ]
         with self.store.administer() as connection:
             if not notices.add(connection, block, found, head, int(self.now())):
@@ -139,16 +138,15 @@ class Watcher:
         return len(found)
 
     def _became(
-        self, block: Block, items: Sequence[Watched], places: Sequence[int], known: dict[int, str], head: int
+        self, block: Block, items: Mapping[int, Watched], known: Mapping[int, str], head: int
     ) -> Iterator[Found]:
-        """Yield what became of the items at ``places`` that is to be told, or counted."""
+        """Yield what became of some items, by their places, that is to be told, or counted."""
         told = _Told(Use(block.use), Mode(block.mode), self.answers)
-        questions = [items[place].question for place in places]
-        answer = self.lookup.ask(questions, head, review=False)
+        answer = self.lookup.ask([one.question for one in items.values()], head, review=False)
         changed: list[tuple[int, str, dict[str, Any]]] = []
-        for number, place in enumerate(places):
+        for number, (place, item) in enumerate(items.items()):
             complete = number not in answer.incomplete
-            now, result = told.of(items[place].id, answer.statements[number], complete=complete)
+            now, result = told.of(item.id, answer.statements[number], complete=complete)
             if (kind := _news_of(known.get(place), now)) is not None:
                 changed.append((place, kind, result))
         before = self._had_not_passed(block, items, [one[0] for one in changed if one[1] == RESERVED], told)
@@ -157,7 +155,7 @@ class Watcher:
             yield Found(place, items[place].id, kind, result)
 
     def _had_not_passed(
-        self, block: Block, items: Sequence[Watched], places: Sequence[int], told: "_Told"
+        self, block: Block, items: Mapping[int, Watched], places: Sequence[int], told: "_Told"
     ) -> set[int]:
         """Return those of ``places`` that had not passed when the subscription says that they had."""
         if block.checked_seq is not None or not places:

@@ -126,6 +126,13 @@ class SubscriptionAnswer(BaseModel):
     notices: list[NoticeAnswer]
 
 
+class DeletedAnswer(BaseModel):
+    """The subscription was deleted, with its items."""
+
+    id: str
+    state: str
+
+
 class ListedSubscription(BaseModel):
     """One of the caller's subscriptions."""
 
@@ -223,12 +230,17 @@ def show(id_: str) -> Response:
 
 @blueprint.delete("/<id_>")
 @operation(
-    Operation("Delete an own subscription", status=204, scope=_SCOPE, errors=(401, 403, 404, 503, 507))
+    Operation(
+        "Delete an own subscription",
+        answer=DeletedAnswer,
+        scope=_SCOPE,
+        errors=(401, 403, 404, 503, 507),
+    )
 )
-def delete(id_: str) -> tuple[str, int]:
+def delete(id_: str) -> Response:
     """Delete a subscription, its items, and all that was found."""
     state().subscribing.delete(require_caller(_SCOPE).principal_id, id_)
-    return "", 204
+    return jsonify(id=id_, state="deleted")
 
 
 def feed_path(id_: str) -> str:

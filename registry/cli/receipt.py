@@ -14,7 +14,9 @@ from registry.cli.places import PlaceType
 from registry.cli.receipt_attach import attach
 from registry.cli.receipt_publish import publish_
 from registry.cli.receipt_verify import verify
+from registry.cli.recheck import recheck
 from registry.cli.signing import model_signer_of, signer_of, signing_key_option
+from registry.cli.subscribing import subscribe_, unsubscribe_
 from registry.client.bundles import Found, find_bundle
 from registry.client.store_accounts import at_hand
 from registry.client.stores import Address
@@ -88,7 +90,7 @@ def key_(*, signing_key: Path | None, model: bool) -> None:
         click.echo(signer_of(signing_key).verifier.text)
 
 
-for command in (verify, attach, card, publish_):
+for command in (verify, attach, card, publish_, recheck, subscribe_, unsubscribe_):
     receipt.add_command(command)
 
 

@@ -39,6 +39,7 @@ _SEQ = re.compile(r"[0-9]{1,16}", re.ASCII)
 _MARKS = "/api/v1/marks"
 _RECEIPTS = "/api/v1/receipts"
 _GRANTS = "/api/v1/grants"
+_SUBSCRIPTIONS = "/api/v1/subscriptions"
 _KEYS = {"Content-Type": "application/octet-stream"}
 
 
@@ -202,6 +203,16 @@ class RegistryClient:
     def tell_receipts(self, body: Mapping[str, Any], path: str = "") -> dict[str, Any]:
         """Send one request to ``/api/v1/receipts`` and return the answer."""
         return self._call("POST", f"{_RECEIPTS}{path}", body)
+
+    def tell_subscriptions(
+        self, method: str, path: str = "", body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Send one request to ``/api/v1/subscriptions`` and return the answer."""
+        return self._call(method, f"{_SUBSCRIPTIONS}{path}", body)
+
+    def wrong(self, what: str) -> RegistryAnswerError:
+        """Return the error for an answer from which nothing can follow; ``what`` it was."""
+        return self._transport.wrong(what)
 
     def register(self, reservation: Mapping[str, Any]) -> dict[str, Any]:
         """Lodge a reservation (the JSON of ``POST /api/v1/reservations``); return the acknowledgement."""

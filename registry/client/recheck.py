@@ -26,7 +26,7 @@ from registry.errors import CaveatError, DatasetError, InputError
 from registry.jsontext import strict_json
 from registry.preference import Action, Mode
 
-__all__ = ["Rechecked", "recheck"]
+__all__ = ["Rechecked", "decided_lines", "recheck"]
 
 _BATCH = 2000
 
@@ -92,12 +92,12 @@ def _recheck_files(found: Rechecked, path: Path, shown: Judges, tick: Callable[[
             f"{path} is not there",
             hint="Give the output of a run of caveat filter, with its account beside it.",
         )
-    for before in _lines(path):
+    for before in decided_lines(path):
         for url, seq in before.as_of_seq.items():
             found.since[url] = min(seq, found.since.get(url, seq))
     if has_run(path.parent) and _can_stand(found, shown, read_run(path.parent)):
         return
-    asked = (before for before in _lines(path) if _is_asked(before))
+    asked = (before for before in decided_lines(path) if _is_asked(before))
     while batch := list(islice(asked, _BATCH)):
         for before, now in _again(batch, shown):
             found.asked += 1
@@ -105,7 +105,8 @@ def _recheck_files(found: Rechecked, path: Path, shown: Judges, tick: Callable[[
         tick(len(batch))
 
 
-def _lines(path: Path) -> Iterator[Verdict]:
+def decided_lines(path: Path) -> Iterator[Verdict]:
+    """Yield the decisions on files, in their order. Raises :class:`DatasetError` for a line that is none."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:

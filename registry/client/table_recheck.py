@@ -25,7 +25,7 @@ from registry.client.verdicts import Judges, Verdict
 from registry.errors import DatasetError
 from registry.preference import Action, Status
 
-__all__ = ["recheck_tables"]
+__all__ = ["kept_rows", "recheck_tables"]
 
 _WHOLE = "00000"
 """Under which name the decisions on a single table are."""
@@ -55,6 +55,19 @@ def recheck_tables(found: Rechecked, run: Run, decisions: Path, asking: Asking) 
                 again.judge(one, rows, hashers)
                 asking.tick(len(rows))
             one.require_all_read()
+
+
+def kept_rows(target: Path, run: Run, decisions: Path) -> Iterator[tuple[int, str, Rows]]:
+    """Yield the rows of the output of a run, with the number of their shard, from 1, and its name.
+
+    The name ends with a slash, and is empty for a single table. Raises :class:`DatasetError` when the output
+    is another than was decided on.
+    """
+    for number, one in enumerate(_tables(Rechecked(target), run, decisions), 1):
+        for rows in one.table.rows():
+            one.next(len(rows))
+            yield number, one.name, rows
+        one.require_all_read()
 
 
 @dataclass(slots=True)

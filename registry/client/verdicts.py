@@ -28,7 +28,17 @@ from registry.reasons import place_of
 from registry.signals import Fault, Reading, joined
 from registry.statement import Statement
 
-__all__ = ["Judges", "Registry", "Rules", "SiteReader", "Verdict", "judge", "judge_all", "with_others"]
+__all__ = [
+    "Judges",
+    "Registry",
+    "Rules",
+    "SiteReader",
+    "Verdict",
+    "judge",
+    "judge_all",
+    "questions_of",
+    "with_others",
+]
 
 _BATCH = 2000
 
@@ -249,7 +259,7 @@ def judge(samples: Sequence[Sample], pictures: Iterable[Hashed], judges: Judges)
     asked: list[Asked] = []
     for sample, fault in zip(samples, faults, strict=True):
         if not fault:
-            asked += _questions(sample, _fingerprint(sample, hashed))
+            asked += questions_of(sample, _fingerprint(sample, hashed))
     urls = [one.url for one in asked if one.url is not None]
     said = None if sites is None else sites.read(urls)
     answers = [iter(_asked(registry, asked, rules)) for registry in registries]
@@ -259,7 +269,7 @@ def judge(samples: Sequence[Sample], pictures: Iterable[Hashed], judges: Judges)
         if fault:
             yield Verdict(sample, Status.ERROR, Action.ERROR, fault, None, fingerprint, reading=reading)
         else:
-            count = len(_questions(sample, fingerprint))
+            count = len(questions_of(sample, fingerprint))
             known = [[next(answer) for _ in range(count)] for answer in answers]
             as_of = {r.url: min(k.as_of_seq for k in own) for r, own in zip(registries, known, strict=True)}
             if said is not None:
@@ -284,8 +294,8 @@ def with_others(verdict: Verdict, gone: Mapping[str, str]) -> Verdict:
     return replace(verdict, action=Action.REMOVE, reason=reason)
 
 
-def _questions(sample: Sample, fingerprint: Fingerprint | None) -> list[Asked]:
-    """One question a sample, and one more for each further address or fingerprint."""
+def questions_of(sample: Sample, fingerprint: Fingerprint | None) -> list[Asked]:
+    """Return one question a sample, and one more for each further address or fingerprint."""
     prints = [] if fingerprint is None else [fingerprint]
     prints += [one for one in sample.known if one is not fingerprint]
     return [Asked(*one) for one in zip_longest(sample.urls, prints)]

@@ -342,7 +342,8 @@ def test_deleting_deletes_the_items_and_what_was_found(registry):
     with registry.store.read() as connection:
         before = [connection.execute(select(func.count()).select_from(one)).scalar_one() for one in TABLES]
     assert before[2:] == [2, 2]
-    assert registry.client.delete(f"{PATH}/{made['id']}", headers=registry.maker).status_code == 204
+    deleted = registry.client.delete(f"{PATH}/{made['id']}", headers=registry.maker)
+    assert deleted.get_json() == {"id": made["id"], "state": "deleted"}
     registry.step()
     with registry.store.read() as connection:
         left = [connection.execute(select(func.count()).select_from(one)).scalar_one() for one in TABLES]

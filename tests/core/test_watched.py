@@ -87,7 +87,8 @@ def test_no_item_that_anything_decides_on_is_missed(sent, there):
 @given(st.lists(wires(), max_size=8))
 def test_items_come_back_as_they_were(sent):
     items = watched(sent)
-    assert items_of(wires_of(items)) == items
+    assert list(items_of(wires_of(items)).values()) == items
+    assert items_of(wires_of(items), range(0, len(items), 2)) == dict(list(enumerate(items))[::2])
 
 
 def test_nothing_is_touched_where_nothing_is_near():
