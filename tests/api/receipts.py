@@ -68,11 +68,13 @@ def envelope_of(run: Receipt, signer: Signer = MAKER) -> dict[str, Any]:
     return sign_receipt(run, signer).to_wire()
 
 
-def header_of(run: Receipt, metadata: Mapping[str, str] = KOHYA, signer: Signer = MAKER) -> tuple[bytes, str]:
+def header_of(
+    run: Receipt, metadata: Mapping[str, str] = KOHYA, signer: Signer = MAKER, at: int = NOW + 3600
+) -> tuple[bytes, str]:
     """The header of a model that a trainer wrote, with the receipt attached, and its tensor hash."""
     file = safetensors.numpy.save(_TENSORS, dict(metadata))
     header = parse_header(file)
     tensors = tensor_hash([file[header.size :]])
     receipt = sign_receipt(run, signer)
-    binding = bind(open_receipt(receipt.to_json(), []), tensors, signer, TOOL, timestamp(NOW + 3600))
+    binding = bind(open_receipt(receipt.to_json(), []), tensors, signer, TOOL, timestamp(at))
     return with_metadata(file, attached(header.metadata or {}, receipt, binding)), tensors

@@ -1,15 +1,15 @@
 """A registry with records, grants and receipts in it, for the pages that show them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from registry.receipt import Receipt, digest_of
+from registry.receipt import Receipt, digest_of, timestamp
 from registry.tickets import format_run
 from tests.api.receipts import envelope_of, run_of
 from tests.runs import DAY, NOW, configured
 
-__all__ = ["Recognised", "Sender", "recognised"]
+__all__ = ["People", "Recognised", "Sender", "recognised"]
 
 CAUSES = {"pdq": 5, "domain": 3, "tdmrep": 1}
 
@@ -33,18 +33,27 @@ class Recognised:
     run: Receipt
 
 
-def recognised(send: Sender, ada: dict[str, str], maker: dict[str, str], state: Any) -> Recognised:
-    """Lodge, grant, and publish a receipt that names both records; ``state`` publishes the log."""
+@dataclass(frozen=True)
+class People:
+    """Who lodges, and who publishes receipts, by the headers with their keys."""
+
+    ada: dict[str, str]
+    maker: dict[str, str]
+
+
+def recognised(send: Sender, people: People, state: Callable[[], str], now: int = NOW) -> Recognised:
+    """Lodge, grant, and publish a receipt of ``now`` that names both records; ``state`` publishes the log."""
+    ada, maker = people.ada, people.maker
     lodged = [send("POST", "/api/v1/reservations", body, ada)[0]["id"] for body in _bodies()]
     send("PATCH", f"/api/v1/reservations/{lodged[0]}", {"contact": "mailto:studio@ada.example"}, ada)
-    given = {"reservation": lodged[0], "uses": ["genai-train"], "valid_until": NOW + 400 * DAY}
+    given = {"reservation": lodged[0], "uses": ["genai-train"], "valid_until": now + 400 * DAY}
     given |= {
         "licensee": {"name": "Acme Models", "url": "https://acme.example"},
         "terms": "one model, no resale",
     }
     grant = send("POST", "/api/v1/grants", given, ada)[0]["id"]
     checkpoint = state()
-    run = _run(checkpoint, grant)
+    run = _run(checkpoint, grant, now)
     ticket = send("POST", "/api/v1/lookup", {"items": []}, {"Caveat-Run": format_run(bytes(range(16)), 0)})[1]
     body = {"receipt": envelope_of(run), "tickets": [ticket["Caveat-Ticket"]], "publish": True}
     body |= {"honoured": lodged, "consents": [grant]}
@@ -52,13 +61,13 @@ def recognised(send: Sender, ada: dict[str, str], maker: dict[str, str], state: 
     return Recognised(lodged[0], lodged[1], grant, published["id"], run)
 
 
-def _run(checkpoint: str, grant: str) -> Receipt:
+def _run(checkpoint: str, grant: str, now: int) -> Receipt:
     run = configured(run_of(checkpoint, as_of_seq=4), grants=(digest_of(grant.encode()),))
     counts = replace(
         run.counts, samples=1284, kept=1274, granted=12, unknown=1190, own=40, removed_by=CAUSES,
         review=1, errors=1, removed=9,
     )  # fmt: skip
-    return replace(run, counts=counts)
+    return replace(run, counts=counts, started=timestamp(now - 60), finished=timestamp(now))
 
 
 def _bodies() -> list[dict[str, Any]]:

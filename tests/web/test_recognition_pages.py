@@ -22,7 +22,7 @@ from registry.publisher import Publisher
 from registry.safetensors import parse_header
 from tests.api.receipts import _TENSORS, Clock, envelope_of, header_of, timed
 from tests.runs import DAY, MAKER, NOW, THIEF
-from tests.web.recognised import Recognised, recognised
+from tests.web.recognised import People, Recognised, recognised
 from tests.web.test_pages import BROWSER, MACHINE, Outline
 
 HOME = ("register", "domain:ada.example")
@@ -72,7 +72,7 @@ def world(
         publisher.publish()
         return publisher.folder.checkpoint()
 
-    made = recognised(send, ada, maker, state)
+    made = recognised(send, People(ada, maker), state)
     publisher.publish()
     return made
 
