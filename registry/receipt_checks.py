@@ -36,6 +36,7 @@ from registry.receipt import Receipt, seconds_of
 from registry.safetensors import parse_header
 
 __all__ = [
+    "COUNTERSIGNED",
     "TENSORS",
     "Dated",
     "KnownLog",
@@ -51,7 +52,8 @@ __all__ = [
 TENSORS = "tensor hash"
 """The check that needs more of a model than its header."""
 
-_COUNTERSIGNED = "countersignature"
+COUNTERSIGNED = "countersignature"
+"""The check of each countersignature, or that there is none."""
 
 
 class Dated(Protocol):
@@ -141,7 +143,7 @@ def verify_metadata(
         given = carried_countersignatures(metadata)
     except ProofError as error:
         given = ()
-        checks.append(Check(_COUNTERSIGNED, Result.NOT_OK, error.message))
+        checks.append(Check(COUNTERSIGNED, Result.NOT_OK, error.message))
     checks += _by_registries(signed, given, policy, registries)
     return Verified(verdict_of(checks), checks, signed, bound)
 
@@ -163,11 +165,11 @@ def _by_registries(
     envelopes = given or registries.countersigned(signed)
     if not envelopes:
         yield Check(
-            _COUNTERSIGNED, Result.NOT_TOLD, "none is here: that a registry was asked only the maker says"
+            COUNTERSIGNED, Result.NOT_TOLD, "none is here: that a registry was asked only the maker says"
         )
     if len(envelopes) > MAX_COUNTERSIGNATURES:
         text = f"{len(envelopes):,} of them; at most {MAX_COUNTERSIGNATURES} are read"
-        yield Check(_COUNTERSIGNED, Result.NOT_OK, text)
+        yield Check(COUNTERSIGNED, Result.NOT_OK, text)
         return
     seen: set[tuple[str, str]] = set()
     for one in envelopes:
@@ -189,22 +191,24 @@ def _countersigned(
             open_countersignature(envelope, signed, policy.log_keys)
         _require_now(said, signed, policy.now, seen)
     except ProofError as error:
-        return Check(_COUNTERSIGNED, Result.NOT_OK, error.message)
+        return Check(COUNTERSIGNED, Result.NOT_OK, error.message)
     seen.add((said.registry, said.run))
     if not known:
         text = f"by the log {said.registry}, no key of which is known here"
-        return Check(_COUNTERSIGNED, Result.NOT_TOLD, text)
+        return Check(COUNTERSIGNED, Result.NOT_TOLD, text)
     wrong = [one.text for one in _held(said, logs) if one.result is Result.NOT_OK]
     if wrong:
-        return Check(_COUNTERSIGNED, Result.NOT_OK, f"signed by {said.registry}, but {wrong[0]}")
+        return Check(COUNTERSIGNED, Result.NOT_OK, f"signed by {said.registry}, but {wrong[0]}")
     text = f"{said.registry} answered {said.requests:,} requests about {said.items:,} items, as of event "
-    return Check(_COUNTERSIGNED, Result.OK, f"{text}{said.as_of_seq:,}, from {said.first} to {said.last}")
+    return Check(COUNTERSIGNED, Result.OK, f"{text}{said.as_of_seq:,}, from {said.first} to {said.last}")
 
 
 def _require_now(said: Countersignature, signed: Signed, now: int, seen: set[tuple[str, str]]) -> None:
     """Raise :class:`ProofError` for what needs no key to be found wrong."""
     if said.receipt != signed.sha256:
         raise ProofError(f"it is of the receipt {said.receipt}, and this one is {signed.sha256}")
+    if not any(one.origin == said.registry and said.run in one.runs for one in signed.receipt.registries):
+        raise ProofError(f"the receipt does not name the run {said.run} at the log {said.registry}")
     if seconds_of(said.last) > now + SKEW:
         raise ProofError(f"from the future: the last answer of {said.last}")
     if (said.registry, said.run) in seen:

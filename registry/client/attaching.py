@@ -8,14 +8,15 @@ from pathlib import Path
 from registry.client.bundles import Found
 from registry.client.models import rewrite
 from registry.client.receipts import this_tool
-from registry.model_checks import Check, Policy
-from registry.model_receipt import attached, bind, open_receipt
+from registry.errors import ProofError
+from registry.model_checks import Check, Policy, Result
+from registry.model_receipt import Signed, attached, bind, open_receipt
 from registry.note import Signer
 from registry.receipt import timestamp
-from registry.receipt_checks import Registries, verify_metadata
+from registry.receipt_checks import COUNTERSIGNED, Registries, verify_metadata, verify_receipt
 from registry.safetensors import auto_v2, auto_v3
 
-__all__ = ["Attached", "attach"]
+__all__ = ["Attached", "attach", "require_attachable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,29 @@ class Attached:
         }
 
 
+def require_attachable(found: Found, signer: Signer) -> Signed:
+    """Return a receipt that is right by the key here, with countersignatures that are of it.
+
+    Whose keys signed these is for others to ask. Raises :class:`registry.errors.ProofError`.
+    """
+    policy = Policy([signer.verifier], int(time.time()))
+    for one in verify_receipt(found.receipt, policy, Registries(), found.countersignatures).checks:
+        if one.name == COUNTERSIGNED and one.result is Result.NOT_OK:
+            raise ProofError(
+                f"a countersignature of it does not hold: {one.text}", hint="Attach the receipt alone."
+            )
+    return open_receipt(found.receipt, [signer.verifier])
+
+
 def attach(path: Path, found: Found, signer: Signer, target: Path | None = None) -> Attached:
     """Put a receipt and its countersignatures into the model at ``path``, or into a copy of it at ``target``.
 
     The tensors stay as they are, byte for byte. Raises :class:`registry.errors.ProofError` for a receipt that
-    does not hold or is of another key, :class:`registry.errors.ModelError` for a file that cannot be read or
-    written; the model is then as it was.
+    does not hold or is of another key, and for a countersignature that is not of it,
+    :class:`registry.errors.ModelError` for a file that cannot be read or written; then nothing has changed.
     """
-    signed, bundle, now = open_receipt(found.receipt, [signer.verifier]), found.bundle, int(time.time())
+    signed, now = require_attachable(found, signer), int(time.time())
+    bundle = found.bundle
 
     def edit(metadata: Mapping[str, str], tensors: str) -> Mapping[str, str]:
         binding = bind(signed, tensors, signer, this_tool(), timestamp(now))

@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
+from registry.client.attaching import require_attachable
 from registry.client.bundles import FOLDER_BUNDLE, Found
 from registry.client.formats.files import appearing, remove, write_synced
 from registry.client.model_key import ModelKey
@@ -30,7 +31,7 @@ from registry.client.receipts import this_tool
 from registry.errors import CaveatError, InputError, ModelError, ProofError, SettingsError
 from registry.jsontext import strict_json
 from registry.model_checks import SKEW, Check, Result
-from registry.model_receipt import Signed, bind_folder, open_folder_binding, open_receipt
+from registry.model_receipt import Signed, bind_folder, open_folder_binding
 from registry.note import Signer
 from registry.oneline import one_line
 from registry.receipt import seconds_of, timestamp
@@ -80,7 +81,7 @@ def attach_folder(folder: Path, found: Found, signer: Signer, key: ModelKey) -> 
     for a folder that cannot be signed, :class:`SettingsError`; receipt and signature are then as they were.
     """
     library = model_signing()
-    signed = open_receipt(found.receipt, [signer.verifier])
+    signed = require_attachable(found, signer)
     _require_free(folder, key)
     binding = bind_folder(signed, key.sha256, signer, this_tool(), timestamp(int(time.time())))
     with _restored([folder / FOLDER_BUNDLE, folder / BINDING, folder / SIGNATURE]):
@@ -171,14 +172,17 @@ def _text(value: Any) -> str:
 
 
 def _require_free(folder: Path, key: ModelKey) -> None:
+    ours = {folder / FOLDER_BUNDLE, folder / BINDING, folder / SIGNATURE}
+    if not any(one.is_file() for one in folder.rglob("*") if one not in ours):
+        raise ModelError(f"there is no file of a model in {folder}", hint="Give the folder of the model.")
     path = folder / SIGNATURE
     if not path.exists():
         return
     try:
-        ours = _claim(path).key == key.sha256
+        is_own = _claim(path).key == key.sha256
     except ProofError:
-        ours = False
-    if not ours:
+        is_own = False
+    if not is_own:
         raise ModelError(
             f"{path} is not by the key {key.path}: it would not hold any more",
             hint="Move it away, if this folder is yours to sign.",

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import rfc8785
 import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,6 +112,10 @@ TAMPERED = {
         RUN, [said_by(NAMELESS, registry="nameless.example")],
         "countersignature", "does not say that the registry with the log nameless.example was asked",
     ),
+    "of a run that the receipt does not name, by a log that is not known": (
+        RUN, [said_by(OTHER_LOG, registry="other.example")],
+        "countersignature", "does not name the run",
+    ),
     "by another key of the same name": (
         RUN, [said_by(OTHER_KEY)], "countersignature", "and not by log.example+",
     ),
@@ -187,6 +192,12 @@ TAMPERED = {
 }  # fmt: skip
 
 
+def carry(model, countersignatures):
+    """Put countersignatures into a model, as anybody could."""
+    text = rfc8785.dumps([one.to_wire() for one in countersignatures]).decode()
+    rewrite(model, model, lambda metadata, _: {**metadata, COUNTERSIGNATURES_KEY: text})
+
+
 @pytest.fixture
 def places(tmp_path, monkeypatch):
     """Write a receipt with countersignatures to where they may be found; returns the paths by their kind."""
@@ -203,7 +214,9 @@ def places(tmp_path, monkeypatch):
         alone.write_bytes(bundle.to_json())
         model = tmp_path / "lora.safetensors"
         safetensors.numpy.save_file({"up": np.arange(6, dtype=np.float32)}, model, {"format": "pt"})
-        attach(model, Found(receipt, tuple(countersignatures), None), MAKER)
+        attach(model, Found(receipt, (), None), MAKER)
+        if countersignatures:
+            carry(model, countersignatures)
         return {"account": account, "bundle": alone, "model": model}
 
     return write
@@ -248,7 +261,7 @@ def test_tampering_is_found_out_by_name(places, case, kind):
 
 def test_each_tampering_has_a_message_of_its_own():
     messages = sorted({message for _, _, _, message in TAMPERED.values()})
-    assert len(messages) > 17
+    assert len(messages) >= 18
     assert not any(later.startswith(one) for one, later in pairwise(messages))
 
 
@@ -271,8 +284,7 @@ def test_a_registry_without_a_log_now_does_not_hide_that_one_was_named(places):
 
 def test_more_countersignatures_than_are_read_are_refused(places):
     model = places()["model"]
-    edited = json.dumps([said_by().to_wire()] * 101, sort_keys=True, separators=(",", ":"))
-    rewrite(model, model, lambda metadata, _: {**metadata, COUNTERSIGNATURES_KEY: edited})
+    carry(model, [said_by()] * 101)
     assert ("countersignature", "101 of them; at most 100 are read") in wrong(verified(model))
 
 
@@ -386,6 +398,16 @@ def test_a_later_receipt_without_countersignatures_takes_those_of_the_earlier_ou
     assert COUNTERSIGNATURES_KEY in read_header(model).metadata
     attach(model, Found(receipt_of(OTHER_RUN), (), None), MAKER)
     assert COUNTERSIGNATURES_KEY not in read_header(model).metadata
+
+
+@pytest.mark.parametrize("case", ["of another receipt", "doubled", "of a run that the receipt does not name"])
+def test_what_is_not_of_the_receipt_is_not_attached(places, case):
+    run, countersignatures, _, message = TAMPERED[case]
+    model = places(run)["model"]
+    before = model.read_bytes()
+    with pytest.raises(ProofError, match=message):
+        attach(model, Found(receipt_of(run), tuple(countersignatures), None), MAKER)
+    assert model.read_bytes() == before
 
 
 # The command line.

@@ -22,6 +22,7 @@ from registry.client.model_key import PRIVATE, load_public, own_model_key, priva
 from registry.client.verifying import Against, verify_at
 from registry.errors import ModelError, ProofError, SettingsError
 from registry.model_checks import Policy, Result, is_ok
+from registry.model_receipt import open_receipt
 from registry.receipt import sign_receipt, timestamp
 from registry.receipt_checks import Registries
 from tests import runs
@@ -202,7 +203,7 @@ TAMPERED = {
         lambda f, k: (
             (f / BINDING).write_bytes(
                 folders.bind_folder(
-                    folders.open_receipt(FOUND.receipt, [MAKER.verifier]), k.sha256, MAKER,
+                    open_receipt(FOUND.receipt, [MAKER.verifier]), k.sha256, MAKER,
                     folders.this_tool(), timestamp(NOW + DAY),
                 ).to_json()
             ),
@@ -250,6 +251,14 @@ def test_what_another_signed_is_not_signed_over(folder, key):
     with pytest.raises(ModelError, match=r"model\.sig is not by the key"):
         attach_folder(folder, FOUND, MAKER, key)
     assert tree(folder) == before
+
+
+def test_a_folder_without_a_model_is_not_signed(tmp_path, key):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(ModelError, match="no file of a model"):
+        attach_folder(empty, FOUND, MAKER, key)
+    assert list(empty.iterdir()) == []
 
 
 def test_a_folder_with_links_is_not_signed_and_stays_as_it_was(folder, key):
@@ -354,7 +363,7 @@ def test_attach_and_verify_on_the_command_line(folder, caveat, tmp_path):
     by = (*by, "--model-key", tmp_path / "ada.pub", "--json")
     done = caveat("receipt", "verify", folder, *by, env=elsewhere)
     told = json.loads(done.stdout)
-    assert (told["ok"], told["sha256"]) == (True, folders.open_receipt(FOUND.receipt, []).sha256), told
+    assert (told["ok"], told["sha256"]) == (True, open_receipt(FOUND.receipt, []).sha256), told
     assert caveat("receipt", "show", folder).returncode == 0
     refused = caveat("receipt", "verify", tmp_path / "receipt.dsse.json", *by, env=elsewhere)
     assert (refused.returncode, "--model-key is for folders" in refused.stderr) == (3, True)
