@@ -5,7 +5,6 @@ timestamp is over exactly these bytes. An authority that gives none does not sto
 there is none.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -18,7 +17,7 @@ from api.state import published_log, state
 from registry.errors import CaveatError
 from registry.fetch import TIMESTAMP, Fetcher
 from registry.paper import Attachment, Facts, Part, Text
-from registry.paper.evidence_sheet import JSON_NAME, TOKEN_NAME, Account, evidence_sheet
+from registry.paper.evidence_sheet import JSON_NAME, TOKEN_NAME, Account, evidence_sheet, json_of
 from registry.paper.pdf import pdf_of
 from registry.paper.sheet import time_of
 from registry.timestamping import Stamp, Timestamper
@@ -30,7 +29,7 @@ _NONE = "This registry asks no other authority for timestamps. The times here ar
 
 def paper(evidence: Mapping[str, Any]) -> Response:
     """Return the evidence as PDF."""
-    data = json.dumps(evidence, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    data = json_of(evidence)
     digest = sha256(data).hexdigest()
     files = [Attachment(JSON_NAME, "application/json", data, "the evidence, for machines")]
     stamped, reply = _stamped(data, digest)

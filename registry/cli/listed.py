@@ -44,6 +44,11 @@ OWN = {
     ),
     "index": Own("index", "index", "Make a dataset searchable for those whose works may be in it."),
     "log": Own("log", "log", "Check a registry's transparency log; operators publish theirs."),
+    "notice": Own(
+        "notice",
+        "notice",
+        "Write a letter to a platform about a model that may have been trained on your works.",
+    ),
     "publish": Own(
         "publish", "publish", "Say on your own site, and in your pictures, what may be done with your works."
     ),

@@ -274,9 +274,17 @@ class RegistryClient:
         """Send one request to ``/api/v1/imports`` and return the answer; ``kind`` is of a body of bytes."""
         return self._call(method, f"/api/v1/imports{path}", body, {"Content-Type": kind} if kind else None)
 
-    def evidence(self, id_: str) -> dict[str, Any]:
-        """Return what the log proves about a reservation, as :mod:`registry.evidence` has it."""
-        return self._call("GET", f"{_place(id_)}/evidence")
+    def evidence(self, id_: str, works: Sequence[str] = ()) -> dict[str, Any]:
+        """Return what the log proves about a reservation, as :mod:`registry.evidence` has it.
+
+        ``works`` are works of an import, each told with its own proof.
+        """
+        return self._call("GET", f"{_place(id_)}/evidence{_asking(works)}")
+
+    def evidence_paper(self, id_: str, works: Sequence[str] = ()) -> bytes:
+        """Return the same for people, as PDF, as the registry made it."""
+        path = f"{_place(id_)}/evidence.pdf{_asking(works)}"
+        return self._transport.exchange(Request("GET", path, too_old="write evidence for people"))[0]
 
     def events_at(self, time: str) -> dict[str, Any]:
         """Return which event was the last at ``time``, quoted (``GET /api/v1/events/at``)."""
@@ -390,6 +398,10 @@ def _connected_anew(
     client = RegistryClient(url, key, timeout=timeout, retries=retries)
     client.max_items, client.max_marks, client.max_tickets = limits
     return client
+
+
+def _asking(works: Sequence[str]) -> str:
+    return "?" * bool(works) + "&".join(f"work={quote(one, safe='')}" for one in works)
 
 
 def _place(id_: str) -> str:

@@ -7,6 +7,7 @@ list is long, the paper has its beginning and says so, and the file has all of i
 The evidence is told as it is given, unchecked: see :func:`registry.evidence.check_evidence`.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,7 +19,7 @@ from registry.note import Checkpoint, parse_checkpoint
 from registry.paper.sheet import Facts, Lines, Part, Points, Section, Sheet, Text, time_of
 from registry.paper.standing import Standing, rule_text, said_rows, standing_of, work_rows
 
-__all__ = ["JSON_NAME", "PRINTED", "TOKEN_NAME", "Account", "evidence_sheet"]
+__all__ = ["JSON_NAME", "PRINTED", "TOKEN_NAME", "Account", "evidence_sheet", "json_of"]
 
 JSON_NAME = "evidence.json"
 """The file that goes along: the evidence as ``GET …/evidence`` gives it."""
@@ -40,7 +41,9 @@ _DID = {
     "grant": "permission given to one licensee",
     "revoke-grant": "that permission taken back",
 }
-_CODES = frozenset({"address", "SHA-256", "fingerprint", "leaf hash", "root", "key", "record", "work"})
+_CODES = frozenset(
+    {"permanent address", "address", "SHA-256", "fingerprint", "leaf hash", "root", "key", "record", "work"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,11 @@ class Account:
     keys: tuple[str, ...] = ()
     stamped: tuple[Part, ...] = ()
     has_token: bool = False
+
+
+def json_of(evidence: Mapping[str, Any]) -> bytes:
+    """Return the file that goes along: written one way, so that the same evidence has the same digest."""
+    return json.dumps(evidence, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
 def evidence_sheet(evidence: Mapping[str, Any], account: Account) -> Sheet:

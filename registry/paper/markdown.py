@@ -1,5 +1,6 @@
 """A sheet as Markdown, CommonMark or GitHub's: words of others are escaped, and are text there."""
 
+import re
 from collections.abc import Iterator
 
 from registry.documents.escaping import markdown_text
@@ -7,6 +8,8 @@ from registry.oneline import one_line
 from registry.paper.sheet import Facts, Lines, Part, Points, Sheet, Text, time_of
 
 __all__ = ["markdown_of"]
+
+_LEADING = re.compile(r"^(\d*)([-+=.)#])")
 
 
 def markdown_of(sheet: Sheet) -> str:
@@ -23,26 +26,24 @@ def markdown_of(sheet: Sheet) -> str:
 def _part(part: Part) -> Iterator[str]:
     match part:
         case Text(text):
-            yield _told(text)
+            yield _begun(text)
         case Points(items, numbered):
-            yield from (f"{f'{n}.' if numbered else '-'} {_told(item)}" for n, item in enumerate(items, 1))
+            yield from (f"{f'{n}.' if numbered else '-'} {_begun(item)}" for n, item in enumerate(items, 1))
         case Facts(rows, codes):
             for name, value in rows:
-                yield from _fact(name, value, is_code=name in codes)
+                yield _fact(name, value, is_code=name in codes)
         case Lines(lines):
             # Indented by four, every line is text as it stands, whatever is in it.
             yield from (f"    {one_line(line)}" for line in lines)
 
 
-def _fact(name: str, value: str, *, is_code: bool) -> Iterator[str]:
-    lines = [
-        f"`{one_line(line)}`" if is_code and "`" not in line else _told(line) for line in value.split("\n")
-    ]
-    if len(lines) == 1:
-        yield f"- **{_told(name)}:** {lines[0]}"
-        return
-    yield f"- **{_told(name)}:**"
-    yield from (f"  - {line}" for line in lines)
+def _fact(name: str, value: str, *, is_code: bool) -> str:
+    return f"- **{_told(name)}:** {_code(value) if is_code else _told(value)}"
+
+
+def _begun(text: str) -> str:
+    """Return text for the beginning of a line, where more than its characters is markup."""
+    return _LEADING.sub(r"\g<1>\\\g<2>", _told(text))
 
 
 def _code(line: str) -> str:

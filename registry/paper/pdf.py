@@ -166,13 +166,11 @@ class _Writer:
         below = self._pdf.get_y()
         if self._pdf.page == page:
             self._pdf.set_y(top)
-        for line in value.split("\n"):
-            if is_code:
-                self._code()
-                self._write(line, _LEAD, indent=_NAME_WIDTH, wrap="CHAR")
-            else:
-                self._face("", _SIZE)
-                self._write(line, _LEAD, indent=_NAME_WIDTH)
+        if is_code:
+            self._code()
+        else:
+            self._face("", _SIZE)
+        self._write(value, _LEAD, indent=_NAME_WIDTH, wrap="CHAR" if is_code else "WORD")
         if self._pdf.page == page:
             self._pdf.set_y(max(below, self._pdf.get_y()))
 
