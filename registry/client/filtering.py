@@ -21,7 +21,7 @@ from registry.client.engines import ENGINES
 from registry.client.formats import Format, Sharded, Table
 from registry.client.formats.datacomp import kept_of_pool, write_subset
 from registry.client.formats.files import appearing, remove
-from registry.client.hash_journal import LEAST_PICTURES, JournaledHashers, journal_of
+from registry.client.hash_journal import hashers_for
 from registry.client.making import Making, account_folder, gone_from, write_names
 from registry.client.pictures import Hashers, default_workers
 from registry.client.receipts import ReceiptOf, write_receipt
@@ -155,12 +155,8 @@ class _Filtering:
 
     def _hashers(self, dataset: Format | Table, target: Path) -> Hashers:
         """Return what hashes the pictures; where there are many, it goes on from an earlier run."""
-        journal = journal_of(target)
-        if not self.options.resume:
-            remove(journal)
-        if isinstance(dataset, Table) or (dataset.size or 0) < LEAST_PICTURES:
-            return Hashers(self._workers)
-        return JournaledHashers(self._workers, journal, keep=self.options.stop_on_error)
+        pictures, options = None if isinstance(dataset, Table) else dataset.size, self.options
+        return hashers_for(target, pictures, self._workers, resume=options.resume, keep=options.stop_on_error)
 
     def filter_shards(self, dataset: Sharded) -> None:
         """Filter a dataset shard by shard, and put it together once all are done."""

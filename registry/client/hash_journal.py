@@ -9,7 +9,7 @@ were hashed, as always.
 Not written down are pictures that cannot be read, files that were changed in the last seconds, since a second
 change would not show in their times, and what C2PA says: that depends on the day.
 
-    with JournaledHashers(8, journal) as hashers:
+    with hashers_for(target, pictures, workers) as hashers:
         process_here(dataset, judges, spec, progress, hashers, there)
 """
 
@@ -32,7 +32,7 @@ from registry.fingerprint import QUERY_FORMS, VERSION, parse_fingerprint
 from registry.signals import Reading
 from registry.statement import Statement
 
-__all__ = ["LEAST_PICTURES", "HashJournal", "JournaledHashers", "journal_of"]
+__all__ = ["LEAST_PICTURES", "HashJournal", "JournaledHashers", "hashers_for", "journal_of"]
 
 LEAST_PICTURES = 1000
 """Fewer are hashed again in seconds, and no journal is kept of them."""
@@ -51,6 +51,22 @@ _HASHING = ("pillow", "numpy", "defusedxml", "c2pa-python")
 def journal_of(target: Path) -> Path:
     """Return where the journal of a run whose output is to be ``target`` lies."""
     return target.with_name(f".{target.name}.hashes.partial")
+
+
+def hashers_for(
+    target: Path, pictures: int | None, workers: int, *, resume: bool = True, keep: bool = False
+) -> Hashers:
+    """Return what hashes so many pictures of a run to ``target``, with a journal where they are many.
+
+    None stands for few. Without ``resume`` what an earlier run has hashed goes; ``keep`` is as
+    :class:`JournaledHashers` has it.
+    """
+    journal = journal_of(target)
+    if not resume:
+        journal.unlink(missing_ok=True)
+    if (pictures or 0) < LEAST_PICTURES:
+        return Hashers(workers)
+    return JournaledHashers(workers, journal, keep=keep)
 
 
 class HashJournal:

@@ -23,10 +23,11 @@ from registry.client.formats import Plan, Sample, detect
 from registry.client.formats.downloaded import Downloaded
 from registry.client.formats.files import appear, changed, remove
 from registry.client.formats.folder import PictureFolder
+from registry.client.hash_journal import hashers_for, journal_of
 from registry.client.making import account_folder
 from registry.client.moving import FOLDER, Journal
 from registry.client.noted import Notes, write_notes
-from registry.client.pictures import default_workers
+from registry.client.pictures import Hashers, default_workers
 from registry.client.receipts import ReceiptOf, write_input, write_receipt
 from registry.client.report import write_report
 from registry.client.run_tickets import RunTickets
@@ -159,16 +160,15 @@ class _InPlace:
             self._making.mkdir()
             there = Destination(self.quarantine / FOLDER / "new", self._making / "decisions")
         try:
-            report = process_here(
-                planned, self.judges, self._spec(folder), self.progress, self._workers, there
-            )
-            summary.join(report)
-            summary.tickets.join(report.tickets, summary.registries, "the folder")
-            summary.notable, summary.left_out = report.notable, report.left_out
-            if there is None:
-                summary.target = None
-                return summary
-            return self._begun(summary, planned)
+            with self._hashers(folder) as hashers:
+                report = process_here(planned, self.judges, self._spec(folder), self.progress, hashers, there)
+                summary.join(report)
+                summary.tickets.join(report.tickets, summary.registries, "the folder")
+                summary.notable, summary.left_out = report.notable, report.left_out
+                if there is None:
+                    summary.target = None
+                    return summary
+                return self._begun(summary, planned)
         except BaseException:
             # Once there is a journal, the account belongs to the run that finishes it.
             if not (self.quarantine / FOLDER / "journal.json").exists():
@@ -183,6 +183,7 @@ class _InPlace:
             journal.finish()
             self._write_receipt(journal, summary)
             appear([self._making], [account])
+            remove(journal_of(self.source))
         except OSError as error:
             raise DatasetError(
                 f"{error.filename or self.source}: {error.strerror or error}; only some of it was moved",
@@ -271,6 +272,15 @@ class _InPlace:
             None,
             stop_on_error=self.options.stop_on_error,
             keeps_tickets=self.options.keeps_tickets,
+        )
+
+    def _hashers(self, folder: Folder) -> Hashers:
+        """Return what hashes the pictures; where there are many, it goes on from an earlier run."""
+        options = self.options
+        if options.dry_run:
+            return Hashers(self._workers)
+        return hashers_for(
+            self.source, folder.size, self._workers, resume=options.resume, keep=options.stop_on_error
         )
 
     def _drop(self) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from registry.client import Options, Rules, filter_dataset
 from registry.client import pictures as hashing
 from registry.client.hash_journal import HashJournal, JournaledHashers, journal_of, state_of
+from registry.client.inplace import filter_in_place
 from registry.client.pictures import Hashed, Hashers
 from registry.client.place import Place
 from registry.client.receipts import RECEIPT
@@ -38,9 +39,9 @@ SETTLED = 2.1
 VICTIM = """
 import os, signal, sys
 from registry.cli import main
-from registry.client import filtering, hash_journal, verdicts
+from registry.client import hash_journal, moving, verdicts
 from registry.client.formats import folder
-filtering.LEAST_PICTURES, verdicts._BATCH = 10, 16
+hash_journal.LEAST_PICTURES, verdicts._BATCH = 10, 16
 left = int(sys.argv.pop(1))
 remember = hash_journal.HashJournal.remember
 
@@ -56,7 +57,7 @@ def counted(self, *words):
 
 hash_journal.HashJournal.remember = counted
 if left < 0:
-    folder.copy_file = die
+    folder.copy_file = moving.Journal.write = die
 main()
 """
 
@@ -85,7 +86,7 @@ def unbroken(live, pictures, tmp_path_factory):
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr("registry.client.filtering.LEAST_PICTURES", 10)
+    monkeypatch.setattr("registry.client.hash_journal.LEAST_PICTURES", 10)
     monkeypatch.setattr("registry.client.verdicts._BATCH", 16)
 
 
@@ -123,20 +124,9 @@ def test_after_a_kill_only_the_rest_is_hashed_and_all_else_is_the_same(
     live, pictures, unbroken, tmp_path, kit, few, seen, after
 ):
     target, journal = tmp_path / "clean", journal_of(tmp_path / "clean")
-    words = ["filter", pictures, target, "--registry", live.url, "--workers", "1"]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("CAVEAT_", "XDG_"))}
-    done = subprocess.run(
-        [sys.executable, "-c", VICTIM, str(after), *map(str, words)],
-        env=environment | {"HOME": str(tmp_path)},
-        cwd=FOLDER,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == -9, done.stderr
+    kill(after, tmp_path, "filter", pictures, target, "--registry", live.url, "--workers", "1")
     assert not target.exists()
-    before = HashJournal(journal)
-    known = len(before)
-    before.close(delete=False)
+    known = size_of(journal)
     # A kill loses what this process had not handed over yet, at most a few.
     assert (after if after > 0 else FILES - 1) - 12 <= known <= FILES
     with live.client() as client:
@@ -144,6 +134,41 @@ def test_after_a_kill_only_the_rest_is_hashed_and_all_else_is_the_same(
     assert len(seen) == FILES - known
     assert same(target, unbroken, kit)
     assert not journal.exists()
+
+
+def kill(after, home, *words):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("CAVEAT_", "XDG_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", VICTIM, str(after), *map(str, words)],
+        env=environment | {"HOME": str(home)},
+        cwd=FOLDER,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == -9, done.stderr
+
+
+def size_of(journal):
+    book = HashJournal(journal)
+    book.close(delete=False)
+    return len(book)
+
+
+@pytest.mark.parametrize("after", [25, -1], ids=["hashing", "before anything moves"])
+def test_a_run_in_place_goes_on_too(live, pictures, unbroken, tmp_path, kit, few, seen, after):
+    source, away = Path(shutil.copytree(pictures, tmp_path / "set")), tmp_path / "away"
+    time.sleep(SETTLED)
+    words = ("--in-place", "--quarantine", away, "--registry", live.url, "--workers", "1")
+    kill(after, tmp_path, "filter", source, *words)
+    assert kit.tree(source) == kit.tree(pictures)
+    known = size_of(journal_of(source))
+    with live.client() as client:
+        filter_in_place(source, away, [client], options=replace(SIGNED, dry_run=True))
+        assert (len(seen), size_of(journal_of(source))) == (FILES, known)
+        filter_in_place(source, away, [client], options=SIGNED)
+    assert len(seen) == 2 * FILES - known < 2 * FILES
+    assert same(source, unbroken, kit)
+    assert not journal_of(source).exists()
 
 
 @pytest.fixture
