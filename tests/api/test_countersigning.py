@@ -376,7 +376,8 @@ def test_tampered_countersignatures_are_found_out(client, checkpoint, signer):
         assert result == "not ok"
         assert said.removeprefix("predicate: ") in text
     unknown = verified(client, Bundle(bundle.receipt, (replace(own, payload=elsewhere),)).to_wire())
-    assert told(unknown) == [("not told", "by the log elsewhere.ex, no key of which is known here")]
+    [(result, text)] = told(unknown)
+    assert (result, "does not name the run" in text) == ("not ok", True)
 
 
 def test_a_countersignature_cannot_be_of_an_earlier_state_than_the_receipt_says(client, checkpoint, signer):
