@@ -18,12 +18,28 @@ from registry.model_receipt import MODEL_KEY, RECEIPT_KEY, Signed, Trust, open_b
 from registry.note import Verifier, open_note, parse_checkpoint
 from registry.receipt import Asked, Receipt, seconds_of
 
-__all__ = ["MAX_AGE_DAYS", "SKEW", "Check", "Policy", "Result", "check_model", "check_receipt", "is_ok"]
+__all__ = [
+    "MAX_AGE_DAYS",
+    "SKEW",
+    "TENSORS",
+    "Check",
+    "Policy",
+    "Result",
+    "check_model",
+    "check_receipt",
+    "is_ok",
+]
 
 MAX_AGE_DAYS = 90
 """Days after which the state that a receipt names counts as old."""
 
+TENSORS = "tensor hash"
+"""Name of the check of the tensors against the receipt."""
+
 _DAY = 86_400
+_DIGITS = 15
+"""Most digits of a count that a trainer wrote."""
+
 SKEW = 300
 """Seconds by which another clock may be ahead."""
 
@@ -146,7 +162,7 @@ def _declared(metadata: Mapping[str, str], tensors: str | None) -> Check:
 
 
 def _binding(metadata: Mapping[str, str], signed: Signed, tensors: str | None, now: int) -> Iterator[Check]:
-    name = "tensor hash"
+    name = TENSORS
     if MODEL_KEY not in metadata:
         yield Check(name, Result.NOT_OK, f"the receipt is bound to no model: no {MODEL_KEY} in the header")
         return
@@ -219,10 +235,10 @@ def _number(metadata: Mapping[str, str], name: str) -> int | None:
     told = metadata.get(name, "None")
     if told == "None":
         return None
-    if not (told.isascii() and told.isdigit() and len(told) < 16):
+    if not (told.isascii() and told.isdigit() and len(told) <= _DIGITS):
         raise InputError(f"{name} is no number: {told[:40]!r}")
     return int(told)
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value < 10**_DIGITS

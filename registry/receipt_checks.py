@@ -22,7 +22,7 @@ from registry.countersignature import (
 from registry.dsse import Envelope
 from registry.errors import ProofError, RegistryError
 from registry.merkle import HashReader, consistency_proof, require_consistency, root_hash
-from registry.model_checks import SKEW, Check, Policy, Result, check_model, check_receipt, is_ok
+from registry.model_checks import SKEW, TENSORS, Check, Policy, Result, check_model, check_receipt, is_ok
 from registry.model_receipt import (
     MODEL_KEY,
     RECEIPT_KEY,
@@ -37,7 +37,6 @@ from registry.safetensors import parse_header
 
 __all__ = [
     "COUNTERSIGNED",
-    "TENSORS",
     "Dated",
     "KnownLog",
     "Registries",
@@ -48,9 +47,6 @@ __all__ = [
     "verify_metadata",
     "verify_receipt",
 ]
-
-TENSORS = "tensor hash"
-"""The check that needs more of a model than its header."""
 
 COUNTERSIGNED = "countersignature"
 """The check of each countersignature, or that there is none."""
@@ -70,6 +66,7 @@ class KnownLog:
     """A log as it is now: its name, its last event, and the hashes of the ``size`` leaves under ``root``.
 
     ``keys`` are those that sign it. What ``reader`` gives need not be right: it must lead to ``root``.
+    ``is_copy`` is of a mirror's, which may be behind.
     """
 
     origin: str
@@ -78,6 +75,7 @@ class KnownLog:
     root: bytes
     reader: HashReader
     keys: Sequence[Verifier] = ()
+    is_copy: bool = False
 
 
 def _none(_: Signed) -> Sequence[Envelope]:
@@ -238,6 +236,9 @@ def check_state(said: Dated, log: KnownLog) -> Check:
     reading them raises is not caught.
     """
     name = f"log of {log.origin}"
+    if log.is_copy and said.as_of_seq is not None and said.as_of_seq > log.size:
+        text = f"as of event {said.as_of_seq:,}, and this copy of the log has {log.size:,}: ask the registry"
+        return Check(name, Result.NOT_TOLD, text)
     if said.as_of_seq is not None and said.as_of_seq > log.head:
         text = f"from the future: as of event {said.as_of_seq:,}, and this registry has had {log.head:,}"
         return Check(name, Result.NOT_OK, text)
@@ -247,6 +248,9 @@ def check_state(said: Dated, log: KnownLog) -> Check:
         then = parse_checkpoint(said.checkpoint[: said.checkpoint.index("\n\n") + 1])
     except (ProofError, ValueError):
         return Check(name, Result.NOT_OK, "its checkpoint is no state of a log")
+    if log.is_copy and then.size > log.size:
+        text = f"a state of {then.size:,} events, and this copy of the log has {log.size:,}: ask the registry"
+        return Check(name, Result.NOT_TOLD, text)
     try:
         wrong = _contradiction(then, log, signed=_is_signed(said.checkpoint, log.keys))
     except (ProofError, RegistryError) as error:

@@ -1,8 +1,8 @@
 """The writer of receipts that are published: one event each, one for each record they name, one that erases.
 
 A receipt is published with what the registry countersigned, by whoever has a key here, once: the same again
-changes nothing, but for the records that it names more. A run has one receipt; so nobody can have two sets
-told by the requests of one.
+changes nothing, but for the records that it names more. A run has one receipt at a time; so nobody can
+show two sets by the requests of one.
 
 A record that is named was left out (honoured), or was used with a grant (consent). That is the maker's word.
 What the registry can hold it to, it does: the record reserved this use at the state that was asked, no more

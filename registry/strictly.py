@@ -1,8 +1,9 @@
 """Frozen dataclasses and the JSON that they are written as, member by member, nothing more and nothing less.
 
-What a member may be follows from the annotation of its field: ``str`` (without control characters but the end
-of a line, at most :data:`LONGEST` characters), ``int`` (0 to 2^53 − 1), ``bool``, another dataclass, a tuple
-of one of these, a mapping from text to one, and any of them or None.
+What a member may be follows from the annotation of its field: ``str`` (at most :data:`LONGEST` characters,
+without control characters but the end of a line, and without what turns the direction of writing), ``int``
+(0 to 2^53 − 1), ``bool``, another dataclass, a tuple of one of these, a mapping from text to one, and any of
+them or None.
 """
 
 import re
@@ -20,7 +21,7 @@ LONGEST = 10_000
 
 _LARGEST = 2**53 - 1
 _MOST = 10_000
-_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _T = TypeVar("_T")
 
 

@@ -194,7 +194,8 @@ def known_log() -> KnownLog | None:
             f"the log's own checkpoint does not hold: {error.message}", hint="caveat log fsck says where."
         ) from error
     reader = _Tiles(last.size, folder.read_tile)
-    return KnownLog(last.origin, state().store.head(), last.size, last.root, reader, keys)
+    is_copy = bool(state().settings.mirror)
+    return KnownLog(last.origin, state().store.head(), last.size, last.root, reader, keys, is_copy)
 
 
 class _Tiles(TileReader):

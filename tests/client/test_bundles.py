@@ -309,6 +309,14 @@ def test_hashes_that_lead_nowhere_are_no_proof(places, case):
     assert {name for name, text in found if message in text} == {"log of log.example", "countersignature"}
 
 
+def test_a_copy_of_a_log_that_is_behind_claims_nothing():
+    behind = replace(known(5), is_copy=True)
+    for said in (ASKED, replace(ASKED, as_of_seq=4)):
+        found = check_state(said, behind)
+        assert (found.result, "this copy of the log has 5" in found.text) == (Result.NOT_TOLD, True)
+    assert check_state(replace(ASKED, as_of_seq=4, checkpoint=note(4)), behind).result is Result.OK
+
+
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 39))
 def test_a_state_is_held_for_what_it_is(size, then, forked):
     """For every size of a log then and now, and wherever it may have forked."""

@@ -302,6 +302,10 @@ TAMPERED = {
         lambda p: metadata_with(p, ss_dataset_dirs='{"a":{"img_count":20},"b":{"img_count":-1}}'),
         "pictures", "img_count that is none",
     ),
+    "folders that count beyond all numbers": (
+        lambda p: metadata_with(p, ss_dataset_dirs='{"a":{"img_count":' + "9" * 4300 + "}}"),
+        "pictures", "img_count that is none",
+    ),
     "folders that are none": (
         lambda p: metadata_with(p, ss_dataset_dirs="[]"), "pictures", "cannot be read",
     ),

@@ -105,7 +105,7 @@ TAMPERED = {
     "a promise": ("predicate.about", "Shows that the model is clean.", "says what it does not show"),
     "no registry": ("predicate.registries", [], "none was asked"),
     "another way to ask": ("predicate.registries.0.asked", "kindly", "asked 'kindly'"),
-    "a run that is no root": ("predicate.registries.0.runs", ["1"], "runs with '1'; expected roots over runs"),
+    "a run that is no root": ("predicate.registries.0.runs", ["1"], "runs with '1'; expected roots over runs"),  # noqa: E501
     "a run twice": ("predicate.registries.0.runs", ["0" * 64] * 2, "runs with 'a root twice'"),
     "runs without a list": ("predicate.registries.0.runs", "0" * 64, "runs: expected a list"),
     "no word of runs": ("predicate.registries.0.runs", None, "registries.0: without runs"),
@@ -122,6 +122,9 @@ TAMPERED = {
     "a count that is text": ("predicate.configuration.mapping", "1", "mapping: expected a whole number"),
     "a text that is a count": ("predicate.tool.version", 1, "tool.version: expected text"),
     "control characters": ("predicate.configuration.purpose", "\x1b[31m", "purpose: expected text"),
+    "a control of eight bits": ("predicate.configuration.purpose", "\x9b31m", "purpose: expected text"),
+    "another end of a line": ("predicate.configuration.purpose", "a\u2028b", "purpose: expected text"),
+    "writing turned round": ("predicate.configuration.purpose", "a\u202eb", "purpose: expected text"),
     "a text without end": ("predicate.tool.name", "x" * 10_001, "tool.name: expected text"),
     "a list that is text": ("predicate.configuration.licences", "x", "licences: expected a list"),
     "a root that is none": ("predicate.decisions.root", "x", "decisions: leaves"),
