@@ -94,6 +94,9 @@ class _Passing(ThreadingHTTPServer):
     recorder: Recorder
     session: requests.Session
 
+    def handle_error(self, *_: Any) -> None:
+        return
+
 
 @contextmanager
 def recording(upstream: str) -> Iterator[Recorder]:

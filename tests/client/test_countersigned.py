@@ -3,6 +3,7 @@
 import hashlib
 import json
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -410,17 +411,28 @@ def test_a_bundle_of_an_earlier_try_does_not_stay_beside_another_receipt(
     assert not (summary.account / BUNDLE).exists()
 
 
-def test_one_of_several_registries_without_a_log_leaves_the_others_countersignature(
-    client, recorder, live, tmp_path, kit, copies
+@pytest.fixture
+def bare(logged: Live) -> Iterator[Recorder]:
+    """A registry that has no key to sign with."""
+    with recording(logged.url) as one:
+        one.twist = answering(PARAMETERS, edited(max_tickets=0))(one, 0)
+        yield one
+
+
+NO_KEY = "it gives no tickets: it has no key to sign with, as a mirror"
+
+
+def test_one_of_several_registries_without_a_key_leaves_the_others_countersignature(
+    client, recorder, bare, tmp_path, kit, copies
 ):
-    with live.client() as bare:
-        registries = [bare, client]
-        summary = filter_dataset(
-            a_folder(tmp_path, kit, copies), tmp_path / "clean", registries, options=OPTIONS
-        )
-    assert held(summary.account, recorder).runs == 1
-    no_key = "it gives no tickets: it has no key to sign with, as a mirror"
-    assert summary.countersigned == {live.url: no_key, recorder.url: ""}
+    source = a_folder(tmp_path, kit, copies)
+    with RegistryClient(bare.url, timeout=30) as other:
+        summary = filter_dataset(source, tmp_path / "clean", [other, client], options=OPTIONS)
+    assert summary.countersigned == {bare.url: NO_KEY, recorder.url: ""}
+    signed = open_receipt((summary.account / RECEIPT).read_bytes(), [])
+    assert [bool(one.runs) for one in signed.receipt.registries] == [False, True]
+    [envelope] = Bundle.from_json((summary.account / BUNDLE).read_bytes()).countersignatures
+    assert open_countersignature(envelope, signed, [LOG.verifier]).runs == 1
 
 
 def test_two_registries_countersign_one_receipt(client, recorder, logged, tmp_path, kit, copies):
@@ -533,13 +545,42 @@ def test_a_name_and_a_password_in_an_address_are_not_written(client, recorder, t
 # The command.
 
 
-def test_the_command_tells_who_countersigned(caveat, recorder, logged, live, tmp_path, kit, copies):
+def test_a_process_that_is_killed_while_it_waits_leaves_nothing_that_counts(
+    command, caveat, recorder, logged, tmp_path, kit, copies
+):
+    source, target, key = a_table(tmp_path, kit, copies), tmp_path / "clean.csv", tmp_path / "key"
+    key.write_text(f"{MAKER.text}\n")
+    key.chmod(0o600)
+    words = ("filter", source, target, "--registry", recorder.url, "--signing-key", key)
+    waiting, killed = threading.Event(), threading.Event()
+
+    def hold(method, path, *answer):
+        if path == CREATE:
+            waiting.set()
+            killed.wait(60)
+        return answer
+
+    recorder.twist = hold
+    with command(*words) as process:
+        assert waiting.wait(60)
+        process.kill()
+        process.communicate()
+        killed.set()
+    assert not target.exists()
+    assert not (tmp_path / "clean.csv.caveat").exists()
+    recorder.twist = None
+    done = caveat(*words)
+    assert (done.returncode, f"countersigned by {recorder.url}" in done.stdout) == (2, True)
+    assert held(tmp_path / "clean.csv.caveat", recorder).runs == 1
+
+
+def test_the_command_tells_who_countersigned(caveat, recorder, bare, tmp_path, kit, copies):
     source = a_folder(tmp_path, kit, copies)
-    both = ("--registry", recorder.url, "--registry", live.url)
+    both = ("--registry", recorder.url, "--registry", bare.url)
     done = caveat("filter", source, tmp_path / "clean", *both)
     assert (done.returncode, done.stderr.count("error")) == (0, 0)
     assert f"countersigned by {recorder.url}\n" in done.stdout
-    assert f"not countersigned by {live.url}: it gives no tickets" in done.stdout
+    assert f"not countersigned by {bare.url}: {NO_KEY}" in done.stdout
     done = caveat("filter", source, tmp_path / "again", *both, "--no-countersign", "--output", "json")
     wire = json.loads(done.stdout)
     assert wire["countersigned"] == []
