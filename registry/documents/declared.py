@@ -14,8 +14,9 @@ from typing import Any
 from unicodedata import category
 
 from registry.errors import InputError, InvalidUrlError, ProofError
+from registry.grant import is_grant_id
 from registry.preference import Preference, Use
-from registry.receipt import seconds_of
+from registry.receipt import digest_of, seconds_of
 from registry.strictly import parsed, wire_of
 from registry.urls import canonicalize_url
 
@@ -29,6 +30,7 @@ _USES = ("", *map(str, Use))
 _CONVEYED = tuple(str(one) for one in Preference if one is not Preference.UNKNOWN)
 # No blanks, no quotes, no brackets but round ones: an address that ends where it seems to, in every format.
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]+", re.ASCII)
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _JOINERS = "\u200c\u200d"
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _HINT = "Mend the file, or write a new one: caveat receipt card … --format declared."
@@ -51,7 +53,9 @@ class Upstream:
 class Artist:
     """Whose works are in the set: ``says`` is ``credited``, ``allowed`` or ``conditional``.
 
-    ``use`` is one of :class:`~registry.preference.Use`. A condition has its terms.
+    ``use`` is one of :class:`~registry.preference.Use`. A condition has its terms. ``record`` is the artist's
+    reservation, ``grant`` the SHA-256 of the identifier of the grant that the run had: with the identifier
+    itself anybody could ask what it covers.
     """
 
     name: str
@@ -59,10 +63,13 @@ class Artist:
     use: str = ""
     terms: str = ""
     contact: str = ""
+    record: str = ""
+    grant: str = ""
 
     def __post_init__(self) -> None:
         _check_lines(self)
         _check_named(self.name, "an artist")
+        _check_identified(self)
         _check_word(self.says, _SAYS, "says of an artist")
         _check_word(self.use, _USES, "use of an artist")
         if self.says == Preference.CONDITIONAL and not self.terms:
@@ -148,10 +155,26 @@ def declared_json(declared: Declared) -> str:
     return json.dumps(wire_of(declared), indent=2, ensure_ascii=False) + "\n"
 
 
+def _check_identified(artist: Artist) -> None:
+    if artist.record and not is_grant_id(artist.record):
+        raise InputError(f"record of {artist.name[:80]}: expected 26 letters a-z and digits 2-7")
+    if artist.grant and not _DIGEST.fullmatch(artist.grant):
+        raise InputError(f"grant of {artist.name[:80]}: expected its identifier, or the SHA-256 of that")
+    if artist.grant and artist.says == CREDITED:
+        raise InputError(f"{artist.name[:80]} is credited, and gave a grant", hint="Say allowed.")
+
+
+def _hidden(wire: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return an artist with the digest of the grant's identifier, which is not to be published."""
+    given = wire.get("grant")
+    return {**wire, "grant": digest_of(str(given).encode())} if is_grant_id(given) else wire
+
+
 def _filled(kind: type[Any], wire: object) -> object:
     """Return the members with those that were left out, each as its default."""
     if not isinstance(wire, Mapping):
         return wire
+    wire = _hidden(wire) if kind is Artist else wire
     plain = {one.name: wire_of(one.default) for one in fields(kind) if one.default is not MISSING}
     return plain | {name: _filled_member(name, one) for name, one in wire.items()}
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from registry.documents.declared import CREDITED, Artist, Conveyed, Declared, Upstream
 from registry.dsse import keyid_of
+from registry.errors import InputError
 from registry.model_receipt import Signed
 from registry.oneline import one_line
 from registry.preference import Mode
@@ -86,10 +87,21 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a document is made of: a receipt whose signature is right, and what its maker declares."""
+    """What a document is made of: a receipt whose signature is right, and what its maker declares.
+
+    Raises :class:`InputError` for a grant that is declared and that the run did not have.
+    """
 
     signed: Signed
     declared: Declared = Declared()  # noqa: RUF009 - frozen
+
+    def __post_init__(self) -> None:
+        for artist in self.declared.artists:
+            if artist.grant and artist.grant not in self.receipt.configuration.grants:
+                raise InputError(
+                    f"grant of {artist.name[:80]}: not among those that the receipt names",
+                    hint="Filter with it, caveat filter --grant, or leave it out.",
+                )
 
     @property
     def receipt(self) -> Receipt:
@@ -167,7 +179,11 @@ def _artist(artist: Artist) -> str:
     use = f" for {artist.use}" if artist.use and what else ""
     terms = artist.terms or (NOT_STATED if what else "")
     contact = artist.contact or (NOT_STATED if what else "")
-    parts = (f"{what}{use}", terms and f"terms: {terms}", contact and f"contact: {contact}")
+    parts = (
+        *(f"{what}{use}", terms and f"terms: {terms}", contact and f"contact: {contact}"),
+        artist.record and f"record: {artist.record}",
+        artist.grant and f"by a grant that the run had: sha256:{artist.grant}",
+    )
     said = "; ".join(filter(None, parts))
     return f"{artist.name}: {said}" if said else artist.name
 

@@ -22,7 +22,7 @@ from registry.documents.croissant import croissant
 from registry.documents.eu_template import eu_template
 from registry.documents.spdx import spdx
 from registry.errors import InputError
-from registry.receipt import ABOUT
+from registry.receipt import ABOUT, digest_of
 from tests.core.told import DECLARED, RECEIPT, told_of
 
 AT = "2026-11-24T00:00:00Z"
@@ -96,6 +96,12 @@ REFUSED = {
     "a kind that is none": ({"kind": "song"}, "kind: got 'song'; expected one of dataset, model"),
     "a day that is none": ({"published": "2026-02-30"}, "published: '2026-02-30' is no day"),
     "an empty purpose": ({"purposes": [""]}, "purposes: it has no text"),
+    "a record that is none": ({"artists": [{"name": "Zoë", "record": "12"}]}, "record of Zoë: expected 26"),
+    "a grant that is none": (
+        {"artists": [{"name": "Zoë", "says": "allowed", "grant": "12"}]},
+        "grant of Zoë: expected its identifier",
+    ),
+    "a grant of who is credited": ({"artists": [{"name": "Zoë", "grant": "a" * 26}]}, "Zoë is credited"),
 }
 
 
@@ -117,7 +123,8 @@ VOUCHED = [
     "measured: Left out besides: 1 of 1,012 (1 that went with another)",
     "measured: Grants: 1 from those who had refused, by which 6 are kept",
     "declared: Conditions the maker meets: https://licence.example/1",
-    "declared: Consent: Zoë: allowed for genai-train; terms: https://zoe.example/t; contact: @zoe",
+    "declared: Consent: Zoë: allowed for genai-train; terms: https://zoe.example/t; contact: @zoe; "
+    f"record: {'z' * 26}; by a grant that the run had: sha256:{'6' * 64}",
     "declared: Consent: Bob: allowed on a condition for train; terms: name me; contact: not stated",
     "declared: Credited: Eve",
     "measured: Filtered: 2026-11-22 by caveat 0.1.0, for genai-train, mode eu-art4",
@@ -326,6 +333,24 @@ def test_consent_stands_beside_the_refusals_and_before_everything_else():
     first, *_ = sections_of(told_of(DECLARED))
     assert [fact.name for fact in first.facts].index("Refusals") == 0
     assert sum(fact.name == "Consent" for fact in first.facts) == 2
+
+
+def test_a_grant_is_told_by_the_digest_of_its_identifier_alone():
+    said = {"name": "Zoë", "says": "allowed", "record": "z" * 26, "grant": "k" * 26}
+    declared = parse_declared({"artists": [said]})
+    digest = digest_of(b"k" * 26)
+    told = told_of(declared, grants=(digest,))
+    for text in (
+        card(told),
+        civitai(told),
+        json.dumps(croissant(told)),
+        eu_template(told),
+        declared_json(declared),
+    ):
+        assert "k" * 26 not in text
+        assert digest in text
+    with pytest.raises(InputError, match="grant of Zoë: not among those that the receipt names"):
+        told_of(declared)
 
 
 def test_credits_come_after_consents():

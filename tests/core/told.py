@@ -53,7 +53,10 @@ DECLARED = Declared(
     ),
     artists=(
         Artist(name="Eve"),
-        Artist(name="Zoë", says="allowed", use="genai-train", terms="https://zoe.example/t", contact="@zoe"),
+        Artist(
+            name="Zoë", says="allowed", use="genai-train", terms="https://zoe.example/t", contact="@zoe",
+            record="z" * 26, grant="6" * 64,
+        ),
         Artist(name="Bob", says="conditional", use="train", terms="name me"),
     ),
     conveyed=(
@@ -67,7 +70,7 @@ DECLARED = Declared(
     ),
     purposes=("pictures of chairs", "pictures of stools"),
     limits=("few sofas",),
-)
+)  # fmt: skip
 
 
 def _signed(receipt: Receipt) -> Signed:
