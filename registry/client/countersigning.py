@@ -111,6 +111,9 @@ def write_countersigned(
             envelopes += [countersign(client, part, receipt).envelope for part in parts]
         except CaveatError as error:
             told[registry.url] = error.message
+        except KeyboardInterrupt:
+            # The output is complete: whoever does not want to wait for this has it all the same.
+            told[registry.url] = "it was not waited for"
     if envelopes:
         bundle = Bundle(Envelope.from_json(receipt), tuple(envelopes))
         (account / BUNDLE).write_bytes(bundle.to_json())

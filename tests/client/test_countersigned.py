@@ -397,6 +397,14 @@ def test_what_goes_wrong_with_tickets_is_said_and_stops_nothing(
     assert wire["not_countersigned"] == summary.countersigned
 
 
+def test_who_does_not_want_to_wait_has_the_run_without(client, recorder, tmp_path, kit, copies, monkeypatch):
+    monkeypatch.setattr("registry.client.http.RegistryClient.tell_receipts", stop)
+    summary = filter_dataset(a_folder(tmp_path, kit, copies), tmp_path / "clean", [client], options=OPTIONS)
+    assert summary.countersigned == {recorder.url: "it was not waited for"}
+    assert (tmp_path / "clean").exists()
+    assert (summary.account / TICKETS).exists()
+
+
 def test_a_bundle_of_an_earlier_try_does_not_stay_beside_another_receipt(
     client, recorder, tmp_path, kit, copies, monkeypatch
 ):
