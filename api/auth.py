@@ -1,11 +1,12 @@
 """Who is calling: from the Authorization header to a :class:`Caller`.
 
-``API <key>`` and ``Bearer <key>`` are the same. The key is looked up in the database at every request, so a
-revoked key is refused by every worker at once.
+``API <key>`` and ``Bearer <key>`` are the same; a recovery code stands for a key. It is looked up in the
+database at every request, so a revoked key is refused by every worker at once.
 """
 
 from flask import request
 
+from api.codes import read_code
 from api.keys import is_well_formed, key_sha256
 from api.state import state
 from registry.errors import ForbiddenError, UnauthenticatedError
@@ -27,7 +28,8 @@ def optional_caller() -> Caller | None:
         return None
     scheme, _, key = header.partition(" ")
     key = key.strip()
-    if scheme.lower() not in ("api", "bearer") or not is_well_formed(key):
+    key = key if is_well_formed(key) else read_code(key) or ""
+    if scheme.lower() not in ("api", "bearer") or not key:
         raise UnauthenticatedError("the Authorization header holds no key of this registry", hint=_HINT)
     with state().store.read() as connection:
         row = principals.find_credential(connection, key_sha256(key))

@@ -25,6 +25,7 @@ STATUSES: dict[type[errors.CaveatError], tuple[int, str]] = {
     errors.PayloadTooLargeError: (413, "too-large"),
     errors.UnsupportedMediaTypeError: (415, "media-type"),
     errors.InputError: (422, "invalid"),
+    errors.TooManyRequestsError: (429, "too-many"),
     errors.StorageFullError: (507, "storage-full"),
     errors.StaleIndexError: (503, "stale-index"),
     errors.LogError: (503, "log"),

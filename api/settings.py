@@ -57,6 +57,8 @@ class Settings:
     """Longest header of a model that is checked, in bytes; the format permits 100,000,000."""
     max_picture_bytes: int = 33_554_432
     """Largest picture that the check page takes, in bytes."""
+    codes_per_hour: int = 30
+    """Most recovery codes that one network begins to lodge under, an hour and process; 0: only keys lodge."""
     timestamp_url: str = ""
     """Address of an authority that stamps the evidence for people (RFC 3161); without one none is asked."""
     timestamp_private: bool = False
@@ -111,6 +113,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         max_body_bytes=_positive(environment, "CAVEAT_MAX_BODY_BYTES", 64 * 1024 * 1024),
         max_header_bytes=_positive(environment, "CAVEAT_MAX_HEADER_BYTES", 8 * 1024 * 1024),
         max_picture_bytes=_positive(environment, "CAVEAT_MAX_PICTURE_BYTES", 33_554_432),
+        codes_per_hour=_count(environment, "CAVEAT_CODES_PER_HOUR", 30),
         timestamp_url=_address(environment, "CAVEAT_TIMESTAMP_URL"),
         timestamp_private=_flag(environment, "CAVEAT_TIMESTAMP_PRIVATE"),
         max_subscriptions=_positive(environment, "CAVEAT_MAX_SUBSCRIPTIONS", 100),
@@ -136,6 +139,10 @@ def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise SettingsError(f"{name}: expected a positive integer, got {text!r}")
     return int(text)
+
+
+def _count(environment: Mapping[str, str], name: str, default: int) -> int:
+    return 0 if environment.get(name) == "0" else _positive(environment, name, default)
 
 
 def _address(environment: Mapping[str, str], name: str) -> str:

@@ -29,6 +29,7 @@
         ├── ConflictError           it contradicts what is already there
         ├── PayloadTooLargeError    more than a request may hold
         ├── UnsupportedMediaTypeError  a body of another kind than is read
+        ├── TooManyRequestsError    more than one may ask for in this time
         ├── StaleIndexError         the read model could not catch up with the head
         ├── LogError                the log would have to contradict what was signed
         ├── SegmentError            an index file that is damaged, cut off or of another kind
@@ -71,6 +72,7 @@ __all__ = [
     "StorageError",
     "StorageFullError",
     "StoreError",
+    "TooManyRequestsError",
     "UnauthenticatedError",
     "UnsupportedMediaTypeError",
 ]
@@ -206,6 +208,10 @@ class PayloadTooLargeError(ServiceError):
 
 class UnsupportedMediaTypeError(ServiceError):
     """A body of another kind than is read."""
+
+
+class TooManyRequestsError(ServiceError):
+    """More than one may ask for in this time; nothing was done."""
 
 
 class StaleIndexError(ServiceError):

@@ -31,7 +31,7 @@ from registry.registrar import NOT_YOURS, NOT_YOURS_HINT, Caller, Change, Draft,
 from registry.store import events, reservations
 from registry.urls import RuleKind, UrlRule, canonicalize_url, url_rule
 
-__all__ = ["blueprint"]
+__all__ = ["ReservationBody", "WorkBody", "blueprint", "work_drafts", "work_wire"]
 
 blueprint = Blueprint("reservations", __name__, url_prefix="/api/v1/reservations")
 
@@ -157,7 +157,7 @@ def register() -> tuple[Response, int, dict[str, str]]:
         raise PayloadTooLargeError(f"{len(body.rules)} rules; at most {_MAX_RULES} in one request")
     draft = Draft(
         preferences=body.preferences,
-        works=_works(body.works),
+        works=work_drafts(body.works),
         rules=[_rule(rule, place) for place, rule in enumerate(body.rules)],
         label=body.label,
         terms=body.terms,
@@ -303,7 +303,7 @@ def erase(id_: str) -> Response:
 def add_works(id_: str) -> tuple[Response, int]:
     """Add works under the preferences of the reservation."""
     caller = require_caller("register")
-    works = _works(read_body(WorksBody).works)
+    works = work_drafts(read_body(WorksBody).works)
     return jsonify(state().registrar.add_works(caller, id_, works, repeatable()).to_wire()), 201
 
 
@@ -325,7 +325,7 @@ def works(id_: str) -> Response:
         _own(connection, caller, id_)
         page = reservations.works_of(connection, id_, after, _PAGE)
     last = page[-1] if len(page) == _PAGE else None
-    return jsonify(works=[_work_wire(w) for w in page], next=last and f"{last.from_seq}.{last.ordinal}")
+    return jsonify(works=[work_wire(w) for w in page], next=last and f"{last.from_seq}.{last.ordinal}")
 
 
 def _own(connection: Connection, caller: Caller, id_: str) -> Any:
@@ -336,7 +336,8 @@ def _own(connection: Connection, caller: Caller, id_: str) -> Any:
     return row
 
 
-def _works(bodies: list[WorkBody]) -> list[WorkDraft]:
+def work_drafts(bodies: list[WorkBody]) -> list[WorkDraft]:
+    """Return works as they are lodged. Raises :class:`InputError` and :class:`PayloadTooLargeError`."""
     if len(bodies) > state().settings.max_items:
         raise PayloadTooLargeError(
             f"{len(bodies)} works; at most {state().settings.max_items} in one request",
@@ -373,7 +374,8 @@ def _rule(body: RuleBody, place: int) -> UrlRule:
         raise InputError(f"rules.{place}: {error.message}", hint=error.hint) from error
 
 
-def _work_wire(row: Any) -> dict[str, Any]:
+def work_wire(row: Any) -> dict[str, Any]:
+    """Return the JSON form of a work that is stored."""
     windows = [] if row.packed is None else list(unpack_windows(bytes(row.packed))[0].pdq)
     return {
         "work": f"{row.from_seq}.{row.ordinal}",

@@ -11,12 +11,14 @@ from typing import Any
 from flask import Flask, Response, jsonify, render_template, request, url_for
 
 import registry
-from api.web.assets import asset_name
+from api.web.assets import asset_name, modules_name
 from api.web.words import USES
 
 __all__ = [
     "BLUEPRINT",
+    "FOR_A_YEAR",
     "POLICY",
+    "POLICY_THAT_HASHES",
     "POLICY_WITH_SCRIPTS",
     "address",
     "error_page",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 BLUEPRINT = "web"
+FOR_A_YEAR = "public, max-age=31536000, immutable"
 _HTML, _JSON = "text/html", "application/json"
 _HTML_TEXT = f"{_HTML}; charset=utf-8"
 POLICY = (
@@ -35,6 +38,8 @@ POLICY = (
 """What a page may load: its own style and pictures, nothing else, and no script at all."""
 POLICY_WITH_SCRIPTS = f"{POLICY}; script-src 'self'"
 """What a page may load that is easier to use with a script of ours, and works without."""
+POLICY_THAT_HASHES = f"{POLICY}; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'"
+"""What a page may load whose script hashes pictures, in workers, with decoders of ours where it must."""
 _HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -47,7 +52,12 @@ _HEADERS = {
 
 def prepare(app: Flask) -> None:
     """Give the templates of ``app`` what they use, and its pages their headers."""
-    app.jinja_env.globals |= {"asset": _asset, "version": registry.__version__, "USES": USES}
+    app.jinja_env.globals |= {
+        "asset": _asset,
+        "module": _module,
+        "version": registry.__version__,
+        "USES": USES,
+    }
     app.jinja_env.filters |= {"number": _number, "day": _day, "moment": _moment}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
@@ -60,16 +70,23 @@ def prepare(app: Flask) -> None:
 
 
 def shown(
-    template: str, wire: Mapping[str, Any], status: int = 200, *, scripts: bool = False, **more: Any
+    template: str,
+    wire: Mapping[str, Any],
+    status: int = 200,
+    *,
+    scripts: bool = False,
+    hashes: bool = False,
+    **more: Any,
 ) -> Response:
     """Answer with the page ``template`` made of ``wire`` and ``more``, or with ``wire`` as JSON.
 
-    ``scripts`` says that the page may load scripts of ours.
+    ``scripts`` says that the page may load scripts of ours, ``hashes`` that one of them hashes pictures.
     """
     if is_page():
         response = Response(render_template(template, **wire, **more), status, content_type=_HTML_TEXT)
-        if scripts:
-            response.headers["Content-Security-Policy"] = POLICY_WITH_SCRIPTS
+        if scripts or hashes:
+            policy = POLICY_THAT_HASHES if hashes else POLICY_WITH_SCRIPTS
+            response.headers["Content-Security-Policy"] = policy
     else:
         response = jsonify(wire)
         response.status_code = status
@@ -107,6 +124,10 @@ def error_page(status: int, title: str, detail: str, hint: str) -> Response:
 
 def _asset(file: str) -> str:
     return url_for(f"{BLUEPRINT}.static_file", name=asset_name(file))
+
+
+def _module(file: str) -> str:
+    return url_for(f"{BLUEPRINT}.module_file", folder=modules_name(), name=file)
 
 
 def _number(value: int) -> str:

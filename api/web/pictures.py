@@ -18,7 +18,7 @@ from registry.errors import InputError
 from registry.fingerprint import Fingerprint, query_fingerprint, registered_fingerprint
 from registry.picture import decode_picture
 
-__all__ = ["Hashed", "Sent", "hashed", "read_picture"]
+__all__ = ["Hashed", "Sent", "hashed", "hashed_to_register", "read_picture"]
 
 _WAIT_SECONDS = 20
 _HINT = "Send a smaller version of it, or hash it on your own machine: caveat check PICTURE."
@@ -63,6 +63,12 @@ def hashed(data: bytes, *, for_datasets: bool) -> Hashed:
     with _turn():
         asked = query_fingerprint(decode_picture(data, reduced=True), data)
         return Hashed(asked, registered_fingerprint(decode_picture(data), data) if for_datasets else None)
+
+
+def hashed_to_register(data: bytes) -> Fingerprint:
+    """Hash a picture that is to be lodged. Raises as :func:`hashed` does."""
+    with _turn():
+        return registered_fingerprint(decode_picture(data), data)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from api.web.assets import asset_named
 from api.web.check import WorkAnswer, by_address, by_picture
 from api.web.grant import GrantPageAnswer, grant_page
 from api.web.home import HomeAnswer, home
-from api.web.pages import BLUEPRINT
+from api.web.pages import BLUEPRINT, FOR_A_YEAR
 from api.web.receipt import CheckedAnswer, ReceiptPageAnswer, bundle_file, receipt_page
 from api.web.record import RecordAnswer, record_page
 from api.web.verify import check_receipt_page, receipt_form
@@ -21,7 +21,6 @@ _ASKED = ("q", "use")
 _FORM = "A form with the file ``picture``, and ``use``."
 _RECEIPT_FORM = "A form with the file ``file`` or the text ``receipt``, and ``key``, ``tensor_hash``."
 _CHECKING = (400, 413, 415, 422, 503)
-_FOR_A_YEAR = "public, max-age=31536000, immutable"
 
 
 @blueprint.get("/")
@@ -205,4 +204,4 @@ def grant_of_json(id_: str) -> Response:
 def static_file(name: str) -> Response:
     """Give a file, to be kept for a year: another one has another name."""
     data, content_type = asset_named(name)
-    return Response(data, content_type=content_type, headers={"Cache-Control": _FOR_A_YEAR})
+    return Response(data, content_type=content_type, headers={"Cache-Control": FOR_A_YEAR})

@@ -1,11 +1,12 @@
 """Forms with a file, as browsers send them: read into memory within bounds, never written to a disk."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 from flask import request
-from werkzeug.datastructures import FileStorage
+from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import parse_form_data
 
@@ -24,7 +25,7 @@ class Form:
     """What was sent: the fields, and the files, of ``most`` bytes each at most."""
 
     fields: dict[str, str]
-    files: dict[str, FileStorage]
+    files: MultiDict[str, FileStorage]
     most: int
     too_large: PayloadTooLargeError
 
@@ -39,9 +40,17 @@ class Form:
             raise self.too_large
         return data, "" if found is None else (found.filename or "")[:_LONGEST_NAME]
 
+    def every(self, name: str) -> Iterator[tuple[bytes, str]]:
+        """Yield the bytes and the name of each file of a field where several may be chosen."""
+        for one in self.files.getlist(name):
+            if one.filename:
+                yield one.stream.read(), one.filename[:_LONGEST_NAME]
 
-def read_form(most: int, what: str, hint: str) -> Form:
+
+def read_form(most: int, what: str, hint: str, parts: int = 20) -> Form:
     """Read the form of this request; ``what`` and ``hint`` are for a file of more than ``most`` bytes.
+
+    ``parts`` is how many fields and files it may have.
 
     Raises :class:`UnsupportedMediaTypeError`, :class:`PayloadTooLargeError`, and :class:`InputError` for what
     is no form.
@@ -55,14 +64,14 @@ def read_form(most: int, what: str, hint: str) -> Form:
             stream_factory=_in_memory,
             max_content_length=most + _FIELD_BYTES,
             max_form_memory_size=_FIELD_BYTES,
-            max_form_parts=20,
+            max_form_parts=parts,
             silent=False,
         )
     except RequestEntityTooLarge as error:
         raise too_large from error
     except ValueError as error:
         raise InputError("the form cannot be read", hint="Send it again.") from error
-    return Form(fields.to_dict(), files.to_dict(), most, too_large)
+    return Form(fields.to_dict(), files, most, too_large)
 
 
 def _in_memory(*_: Any, **__: Any) -> BytesIO:

@@ -8,11 +8,13 @@ from registry.preference import Preference, Status, Use
 from registry.reasons import protocol_name
 
 __all__ = [
+    "ANSWERS",
     "CHECKS",
     "EVIDENCE",
     "HAPPENED",
     "HOW_ASKED",
     "MATCHES",
+    "MEANINGS",
     "SAID",
     "USES",
     "Verdict",
@@ -67,6 +69,22 @@ SAID = {
     Preference.ALLOWED: ("Allowed", "To be used for this, by the word of whoever lodged it."),
 }
 """What a record says of a use: a title, and what it means."""
+ANSWERS = {
+    "": "say nothing",
+    Preference.RESERVED: "no",
+    Preference.CONDITIONAL: "ask me: only under my terms",
+    Preference.ALLOWED: "yes",
+}
+"""What somebody who lodges works may answer for a use."""
+MEANINGS = {
+    Use.GENAI_TRAIN: "Models that make pictures, texts or sounds, and small ones that copy one’s style.",
+    Use.TRAIN: "Models that recognise, sort or search, and make nothing.",
+    Use.TDM: "Programs that analyse many works to find patterns, for research or for sale.",
+    Use.AI_INPUT: "Your work is given to a finished model: to be described, summed up, or made into another.",
+    Use.AI_INDEX: "Your work is listed so that an AI assistant finds it and can show or cite it.",
+    Use.SEARCH: "Ordinary search engines list your work. A no may take you out of them.",
+}
+"""What a use is, for those whose works are used."""
 HAPPENED = {
     "register": "Lodged",
     "import": "Lodged, by a partner for many",
@@ -163,7 +181,7 @@ def is_link(text: str) -> bool:
     return text.startswith(("https://", "http://", "mailto:")) and " " not in text
 
 
-def uses_by_preference(preferences: Mapping[str, str]) -> list[tuple[Preference, list[str]]]:
+def uses_by_preference(preferences: Mapping[Any, str]) -> list[tuple[Preference, list[str]]]:
     """Return what a record says, the uses of each preference together, named as people call them."""
     found = {one: [name for use, name in USES.items() if preferences.get(use) == one] for one in SAID}
     return [(one, uses) for one, uses in found.items() if uses]

@@ -59,6 +59,7 @@ KEYED_ELSEWHERE = {
     ("/api/v1/reservations/{id_}/evidence", "get"),
     ("/api/v1/reservations/{id_}/evidence.pdf", "get"),
     ("/api/v1/snapshots/{snapshot}/{tier}/{file}", "get"),
+    ("/register/batch", "post"),
     *((f"/record/{{id_}}{twin}", "get") for twin in ("", ".json")),
     *(("/api/v1/subscriptions", method) for method in ("get", "post")),
     *(("/api/v1/subscriptions/{id_}", method) for method in ("delete", "get")),
@@ -353,7 +354,7 @@ class TestDocument:
         }
         paths = openapi(app)["paths"]
         assert {(path, method) for path, methods in paths.items() for method in methods} == routes
-        assert len(routes) == 55
+        assert len(routes) == 80
 
     def test_every_keyed_route_says_so(self, app: Flask) -> None:
         paths = openapi(app)["paths"]
