@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select, update
 
 from registry.backup import find_missing, replay, require_newest, set_aside
+from registry.countersignature import Bundle, Countersignature
 from registry.errors import (
     ConflictError,
     ForbiddenError,
@@ -35,9 +36,12 @@ from registry.mirror import Mirror, pin_upstream, require_fresh
 from registry.note import Signer, sign_note
 from registry.preference import Preference, State, Use
 from registry.publisher import Publisher
+from registry.receipt import digest_of as receipt_digest
+from registry.receipt import sign_receipt
+from registry.receipting import Publication, Receipting
 from registry.registrar import Caller, Change, Draft, Registrar, WorkDraft
 from registry.said import Held
-from registry.store import Store, events, payloads, principals
+from registry.store import Store, events, mentions, payloads, principals
 from registry.store import engine as engines
 from registry.store.sql import table_of
 from registry.tables import (
@@ -45,12 +49,15 @@ from registry.tables import (
     GrantRow,
     ImportBatch,
     ImportPart,
+    MentionRow,
+    ReceiptRow,
     ReservationVersion,
     UrlRuleRow,
     WithdrawnWork,
     Work,
 )
 from registry.urls import canonicalize_url, url_rule
+from tests.runs import MAKER, RUN
 
 
 class Peer:
@@ -153,12 +160,15 @@ def lived(registrar: Registrar, caller: Caller) -> list[str]:
     return ids
 
 
+_SAYING = (Event, ReservationVersion, Work, UrlRuleRow, GrantRow, ReceiptRow, MentionRow)
+
+
 def rows_of(store: Store) -> dict[str, Any]:
     """Everything that is said, as values."""
     with store.read() as connection:
         return {
             table.name: sorted(map(repr, connection.execute(select(table))))
-            for table in map(table_of, (Event, ReservationVersion, Work, UrlRuleRow, GrantRow))
+            for table in map(table_of, _SAYING)
         }
 
 
@@ -212,6 +222,39 @@ def test_it_has_the_grants_and_knows_which_were_taken_back(store, copy, mirror, 
     assert rows_of(copy) == rows_of(store)
     assert marks() == [[""]] * 3
     assert list(check_rows(copy)) == []
+
+
+def publication(ids: list[str], seq: int) -> Publication:
+    """A receipt that names records, countersigned as of an event."""
+    envelope = sign_receipt(RUN, MAKER)
+    said = Countersignature(
+        registry="log.example", receipt=receipt_digest(envelope.payload), run="1" * 64, runs=1, requests=1,
+        items=1, asked="2" * 64, answered="3" * 64, as_of_seq=seq, first=RUN.finished, last=RUN.finished,
+        checkpoint=None,
+    )  # fmt: skip
+    return Publication(Bundle(envelope, ()), said, ids)
+
+
+@pytest.mark.parametrize("gone", ["nothing", "the receipt", "a record", "a record, later"])
+def test_it_knows_which_records_a_receipt_names(store, copy, mirror, publish, registrar, caller, gone):
+    wanted = replace(draft("a"), preferences={Use.GENAI_TRAIN: Preference.RESERVED}, public=True)
+    ids = [registrar.register(caller, wanted).id for _ in range(2)]
+    receipt = Receipting(registrar).publish(caller, publication(ids, 2)).id
+    if gone == "a record, later":
+        publish()
+        assert mirror.follow() == 5
+    if gone == "the receipt":
+        Receipting(registrar).erase(caller, receipt)
+    elif gone != "nothing":
+        registrar.erase(caller, ids[0])
+    publish()
+    assert mirror.follow() == store.head()
+    assert rows_of(copy) == rows_of(store)
+    left = {"nothing": 2, "the receipt": 0}.get(gone, 1)
+    with copy.read() as connection:
+        assert len(mentions.of_receipt(connection, receipt)) == left
+    assert list(check_rows(copy)) == []
+    assert list(check_rows(store)) == []
 
 
 def test_a_grant_that_the_upstream_did_not_sign_is_not_taken_over(
