@@ -45,6 +45,8 @@ _NAME = "model signature"
 _LEFT_OUT = {SIGNATURE, ".git", ".gitignore", ".gitattributes", ".github"}
 _LARGEST = 64 * 1024 * 1024
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
+# The library prints hashes as Python does bytes.
+_DIGESTS = re.compile(r": Expected 'Digest\(.*?\)', Actual 'Digest\(.*?\)'(?=[\"',\]])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,7 @@ def _named(folder: Path) -> Iterator[None]:
     except CaveatError:
         raise
     except Exception as error:
-        text = one_line(str(error)) or "its signature is wrong"
+        text = one_line(_DIGESTS.sub("", str(error))) or "its signature is wrong"
         hint = "Put the files themselves there: links are not signed." if "symlink" in text else ""
         raise ModelError(f"{folder}: {text[:500]}", hint=hint) from error
 
