@@ -109,7 +109,7 @@ class ShareType(click.ParamType[tuple[int, int]]):
     "--resume/--no-resume",
     default=True,
     show_default=True,
-    help="Go on from the shards that an earlier run has done, or delete them and begin anew.",
+    help="Go on from what an earlier run has done, shards or hashes, or delete it and begin anew.",
 )
 @click.option(
     "--subset",

@@ -5,7 +5,8 @@
 report of each. Both appear whole or not at all; the source is never touched.
 
 Shards are filtered one by one (:mod:`registry.client.sharding`). Until all are done, what stands of them lies
-beside ``DST`` under hidden names, and another run with the same options goes on from there.
+beside ``DST`` under hidden names, and another run with the same options goes on from there. Of many pictures
+that are no shards the hashes are kept so (:mod:`registry.client.hash_journal`).
 """
 
 import time
@@ -52,10 +53,10 @@ class Options:
     """How a run is done; none of it changes what is kept.
 
     ``share`` is (i, n) for one that takes every n-th shard, the i-th first, from 1, and leaves the end to
-    another. ``resume`` goes on from the shards of an earlier run that did not end. ``subset`` writes a
-    DataComp subset of a pool, the uids of the rows that stay, in place of its tables. ``signer`` signs the
-    receipt of a run that wrote an output; without, there is none. With ``countersign`` the registries say in
-    a bundle what they answered, where they can.
+    another. ``resume`` goes on from what an earlier run that did not end has done, shards or hashes.
+    ``subset`` writes a DataComp subset of a pool, the uids of the rows that stay, in place of its tables.
+    ``signer`` signs the receipt of a run that wrote an output; without, there is none. With ``countersign``
+    the registries say in a bundle what they answered, where they can.
     """
 
     engine: str = "local"

@@ -10,6 +10,7 @@ from registry.client import Options, RegistryClient, filter_dataset
 from registry.client.bundles import find_bundle
 from registry.client.contents import decided, hashed
 from registry.client.receipts import RECEIPT, check_decisions, check_output, find_receipt
+from registry.client.recheck import recheck
 from registry.client.store_accounts import at_hand
 from registry.client.stores import Address
 from registry.countersignature import Bundle, parse_countersignature
@@ -259,6 +260,16 @@ def test_a_call_that_fails_while_the_receipt_is_made_leaves_none(store, run, sha
     store.fails = staticmethod(lambda call, path: None)
     run(SRC, DST, OPTIONS)
     assert receipt_of(below(ACCOUNT)).resumed == 4
+
+
+@pytest.mark.parametrize("dataset", ["shards", "tables"])
+def test_a_run_from_a_store_to_a_folder_is_rechecked_as_any(store, run, live, request, tmp_path, dataset):
+    plant(request.getfixturevalue(dataset))
+    summary = run(SRC, tmp_path / "clean", OPTIONS)
+    with live.client() as client:
+        found = recheck(tmp_path / "clean", [client])
+    assert (found.reserved, found.free) == ([], [])
+    assert found.since == summary.as_of_seq
 
 
 # Receipts read from a store.
