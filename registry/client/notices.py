@@ -60,11 +60,11 @@ def fetch_found(
     end = time.monotonic() + (seconds if keys else 0)
     while True:
         evidence = client.evidence(id_, named)
-        if all(event["proof"] is not None for event in evidence["events"]) or time.monotonic() + _PAUSE > end:
+        if all(event["proof"] is not None for event in _events(evidence)) or time.monotonic() + _PAUSE > end:
             break
         tick()
         time.sleep(_PAUSE)
-    if not standing_of(evidence).is_told:
+    if not _is_told(evidence):
         raise InputError(
             f"what record {id_} says is not shown to this key",
             hint="Use the key that lodged it: a notice is for the one whose works they are.",
@@ -84,12 +84,13 @@ def pack_of(found: Found, notice: Notice, verifiers: Sequence[Verifier], made: i
     hold, :class:`InputError`, and :class:`registry.errors.SettingsError` without the extra ``[pdf]``.
     """
     checked = check_document(found.evidence, verifiers)
-    proof = "\n".join(proof_lines(found.evidence, found.keys)) + "\n"
+    keys = tuple(one.text for one in verifiers)
+    proof = "\n".join(proof_lines(found.evidence, keys)) + "\n"
     files = {"evidence.pdf": found.paper, JSON_NAME: json_of(found.evidence), "proof.txt": proof.encode()}
     if found.evidence["checkpoint"] is not None:
         files["checkpoint"] = found.evidence["checkpoint"].encode()
     digests = tuple((name, sha256(data).hexdigest()) for name, data in files.items())
-    enclosed = Enclosed(found.evidence, found.registry, found.keys, digests, made)
+    enclosed = Enclosed(found.evidence, found.registry, keys, digests, made)
     letter = notice_sheet(notice, enclosed)
     written = {"letter.md": markdown_of(letter).encode(), "letter.pdf": pdf_of(letter)}
     return _zipped({**written, **files}, made), checked
@@ -116,7 +117,22 @@ def _keys(client: RegistryClient) -> tuple[str, ...]:
 
 
 def _is_import(evidence: Mapping[str, Any]) -> bool:
+    return any(event["op"] == "part" for event in _events(evidence))
+
+
+def _events(evidence: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the events of a document that is not checked yet."""
+    events = evidence.get("events")
+    named = ("op", "proof", "payload", "at", "seq")
+    if not isinstance(events, list) or not all(
+        isinstance(event, dict) and all(name in event for name in named) for event in events
+    ):
+        raise RegistryAnswerError("the registry answered no evidence of this kind")
+    return events
+
+
+def _is_told(evidence: Mapping[str, Any]) -> bool:
     try:
-        return any(event["op"] == "part" for event in evidence["events"])
-    except (KeyError, TypeError) as error:
-        raise RegistryAnswerError(f"not evidence of this kind: {error!r}") from error
+        return standing_of(evidence).is_told
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RegistryAnswerError(f"the registry answered no evidence of this kind: {error!r}") from error

@@ -16,13 +16,15 @@ from registry.client.http import RegistryClient
 from registry.client.notices import Found, pack_of
 from registry.errors import InputError, InvalidUrlError, ProofError
 from registry.evidence import check_evidence
+from registry.listing import NDJSON
 from registry.log_folder import LogFolder
 from registry.note import Signer, Verifier
 from registry.paper import Section, Sheet, Text
 from registry.paper.markdown import markdown_of
 from registry.paper.notice import GOOD_FAITH, Enclosed, Notice, notice_sheet
 from registry.publisher import Publisher
-from registry.store import Store
+from registry.store import Store, principals
+from tests.api.test_imports import SIGNER, claim_of, lines, work
 
 WORKS = [
     {"title": "Sunflower", "url": "https://ada.test/1.jpg", "sha256": "5f" * 32},
@@ -192,6 +194,41 @@ def test_a_record_that_reserves_nothing_makes_no_notice(
     assert done.returncode == 3
     assert "the record reserves nothing" in done.stderr
     assert not (tmp_path / "pack.zip").exists()
+
+
+@pytest.fixture
+def imported(
+    address: str, store: Store, make_key: Callable[..., Any], published: Publisher
+) -> tuple[str, str]:
+    """An import of three works in one part, of event 1, and the key of whose it is."""
+    key = make_key(("import:acme", "register"))
+    with store.administer() as connection:
+        principals.set_import_key(connection, key.caller.principal_id, SIGNER.verifier.text)
+    client = RegistryClient(address, key.secret)
+    begin = {"namespace": "acme", "preferences": {"genai-train": "reserved"}, "label": "Acme"}
+    id_ = str(client.tell_import("POST", "", begin)["id"])
+    part = client.tell_import("PUT", f"/{id_}/parts/1", lines(*map(work, range(3))), NDJSON)
+    client.tell_import("POST", f"/{id_}/complete", claim_of(id_, [part["sha256"]], 3))
+    published.publish()
+    return id_, key.secret
+
+
+def test_of_an_import_one_work_comes_with_its_own_proof(
+    caveat: Run, address: str, imported: tuple[str, str], tmp_path: Path, published: Publisher
+) -> None:
+    id_, key = imported
+    options = [*OPTIONS, "--good-faith", "--to", "pack.zip", "--registry", address, "--key", key]
+    done = caveat("notice", id_, *options, "--work", "1.2")
+    assert done.returncode == 0, done.stderr
+    files = unpacked(tmp_path / "pack.zip")
+    evidence = json.loads(files["evidence.json"])
+    check_evidence(evidence, [published.signer.verifier])
+    [told] = evidence["works"]
+    assert (told["work"], told["row"]["title"]) == ("1.2", "No. 2")
+    assert "title:** No. 2" in files["letter.md"].decode()
+    assert "work 1.2 of 3, salt" in files["proof.txt"].decode()
+    assert caveat("notice", id_, *options, "--replace").returncode == 0
+    assert "3 works, lodged in one import" in unpacked(tmp_path / "pack.zip")["letter.md"].decode()
 
 
 def test_others_cannot_write_it_for_me(
