@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -9,10 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from registry.client import Options, RegistryClient, filter_dataset
+from registry.client.countersigning import BUNDLE
 from registry.client.engines import _in_full
 from registry.client.sharding import ShardSpec
+from registry.countersignature import Bundle, open_countersignature
 from registry.errors import DatasetError, RegistryUnreachableError
+from registry.log_folder import LogFolder
+from registry.model_receipt import open_receipt
+from registry.note import Signer
 from registry.preference import Action, Preference, Use
+from registry.publisher import Publisher
 from registry.registrar import Draft, Registrar
 from registry.urls import url_rule
 
@@ -94,6 +101,21 @@ class TestOnARayThatIsThere:
         assert there.kept == 100
         same(tables, registry, tmp_path / "more")
         assert cluster.is_initialized()
+
+    def test_its_tasks_are_countersigned_together(self, store, registry, tables, tmp_path, threaded):
+        folder, log, maker = LogFolder(tmp_path / "log"), Signer.new("log.example"), Signer.new("maker")
+        folder.write_signer(log)
+        Registrar(store, lambda: datetime.now(UTC)).announce_key("key", log.verifier.text)
+        Publisher(store, folder, log).publish()
+        signing = replace(RAY, signer=maker)
+        with RegistryClient(threaded(str(tmp_path), CAVEAT_LOG=str(folder.path)), retries=0) as client:
+            summary = filter_dataset(tables, tmp_path / "out", [client], options=signing)
+        assert summary.countersigned == {client.url: ""}
+        bundle = Bundle.from_json((summary.account / BUNDLE).read_bytes())
+        signed = open_receipt(bundle.receipt.to_json(), [maker.verifier])
+        [envelope] = bundle.countersignatures
+        said = open_countersignature(envelope, signed, [log.verifier])
+        assert (said.runs, said.requests >= 5) == (5, True)
 
     def test_a_shard_that_fails_ends_the_run_by_name_and_it_goes_on(self, registry, tables, tmp_path):
         stopping = Options(engine="ray", workers=1, stop_on_error=True)
