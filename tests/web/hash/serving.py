@@ -10,6 +10,8 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
+import requests
+
 __all__ = ["POLICY", "Site", "opened"]
 
 HERE = Path(__file__).parent
@@ -49,16 +51,23 @@ class _Server(ThreadingHTTPServer):
 
 
 class Site:
-    """``files`` are what ``/file/N`` gives; ``asked`` has method, path and bytes that were sent."""
+    """``files`` are what ``/file/N`` gives; ``asked`` has method, path and bytes that were sent.
+
+    ``pages`` are further pages by their path; what is posted below /api/ goes to ``registry``.
+    """
 
     def __init__(self, files: list[Path]) -> None:
         self.files = files
+        self.pages: dict[str, bytes] = {}
+        self.registry = ""
         self.asked: list[tuple[str, str, int]] = []
         self.reports: Queue[Any] = Queue()
         self.address = ""
 
     def get(self, path: str) -> tuple[bytes, str] | None:
         """Return what is at ``path``, and its type."""
+        if path in self.pages:
+            return self.pages[path], _TYPES[".html"]
         if path in ("/", "/run"):
             return _PAGE % (_SCRIPT if path == "/run" else b""), _TYPES[".html"]
         if path.startswith("/file/"):
@@ -90,11 +99,16 @@ def opened(files: list[Path]) -> Iterator[Site]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             site.asked.append(("POST", self.path, len(body)))
+            if self.path.startswith("/api/"):
+                sent = {"Content-Type": self.headers["Content-Type"]}
+                answer = requests.post(site.registry + self.path, body, headers=sent, timeout=20)
+                self._answer(answer.content, answer.headers["Content-Type"], answer.status_code)
+                return
             site.reports.put(json.loads(body))
             self._answer(b"", "text/plain")
 
-        def _answer(self, body: bytes, kind: str) -> None:
-            self.send_response(200)
+        def _answer(self, body: bytes, kind: str, status: int = 200) -> None:
+            self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Content-Security-Policy", POLICY)
