@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -168,12 +169,12 @@ def db_watch(data: Path | None, database: str | None, go_on: bool) -> None:
     settings = read_settings(data, database)
     if settings.mirror:
         raise SettingsError("a mirror watches for nobody", hint="Run it at the registry that it follows.")
-    work = Watch(existing(settings), settings)
-    if not go_on:
-        click.echo("nothing is left" if work.step() else "another process is at it")
-        return
-    os.nice(_NICE)
-    follow("subscriptions not looked at", work.step)
+    with closing(Watch(existing(settings), settings)) as work:
+        if not go_on:
+            click.echo("done" if work.step() else "another process is at it")
+            return
+        os.nice(_NICE)
+        follow("subscriptions not looked at", work.step)
 
 
 @db.command("follow")

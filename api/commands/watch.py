@@ -1,5 +1,6 @@
 """What ``caveat db watch`` does: holds what is watched for against what is new, and sends webhooks."""
 
+import logging
 import random
 import threading
 import time
@@ -21,9 +22,12 @@ from registry.store import Store
 from registry.store.leading import Leading
 from registry.watching import Watcher
 
-__all__ = ["Watch", "watch_beside"]
+__all__ = ["LEADER", "Watch", "watch_beside"]
 
-_LEADER = ("watch", 0x0CA7EA8)
+log = logging.getLogger(__name__)
+
+LEADER = ("watch", 0x0CA7EA8)
+"""Name and number of the work in which one process leads."""
 
 
 class Watch:
@@ -38,7 +42,7 @@ class Watch:
     ) -> None:
         folder = None if settings.index is None else IndexFolder(settings.index)
         lookup = lookup or Lookup(store, folder, settings.index_check_seconds)
-        self._leading = Leading(store, *_LEADER)
+        self._leading = Leading(store, *LEADER)
         self._watcher = Watcher(store, lookup, _answers, now)
         chance = random.SystemRandom().random
         self._deliverer = Deliverer(store, Fetcher(webhook_policy(settings)), now, chance)
@@ -73,6 +77,8 @@ def watch_beside(work: Watch, ended: threading.Event) -> threading.Thread:
                 work.step()
             except CaveatError as error:
                 click.echo(f"subscriptions not looked at: {error.message}; trying again", err=True)
+            except Exception:  # Else nobody would be told of anything until a restart.
+                log.exception("subscriptions not looked at; trying again")
         work.close()
 
     thread = threading.Thread(target=go_on, daemon=True)

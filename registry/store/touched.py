@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Table, func, select
 
 from registry.blocks import Block
 from registry.index import Entries, RowKeys, place_of
-from registry.store import grants, imports, index_rows, receipts
+from registry.store import grants, imports, index_rows, mentions, receipts
 from registry.store.events import KEY_OPS
 from registry.store.sql import portions, table_of
 from registry.tables import Event, ImportPart, UrlRuleRow, Work
@@ -20,7 +20,7 @@ from registry.tables import Event, ImportPart, UrlRuleRow, Work
 __all__ = ["Touched"]
 
 _BRING = ("register", "works", "part", "import")
-_SPEAK_OF_NO_WORK = (*KEY_OPS, *grants.OPS, *receipts.OPS)
+_SPEAK_OF_NO_WORK = (*KEY_OPS, *grants.OPS, *receipts.OPS, *mentions.OPS)
 _ROWS = 20_000
 
 _EVENT, _WORK, _RULE, _PART = (table_of(one) for one in (Event, Work, UrlRuleRow, ImportPart))

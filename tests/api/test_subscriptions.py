@@ -1,17 +1,23 @@
 """Subscriptions: what is taken, what is found, once, and what is deleted."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
-from api.commands.watch import _answers
-from registry.errors import ForbiddenError, StorageError
+from api.commands.db import db
+from api.commands.watch import LEADER, _answers
+from api.settings import settings_from
+from registry.errors import ForbiddenError, SettingsError, StorageError
+from registry.listing import NDJSON
 from registry.lookup import Lookup
 from registry.preference import Mode, Use
-from registry.store import Store, subscriptions
+from registry.store import Store, principals, subscriptions
+from registry.store.leading import Leading
 from registry.store.sql import table_of
 from registry.subscribing import Budget, Subscribing, Wanted
 from registry.watch_tables import (
@@ -21,6 +27,7 @@ from registry.watch_tables import (
     SubscriptionNotice,
 )
 from registry.watching import Watcher
+from tests.api.test_imports import BEGIN, SIGNER, claim_of, lines, work
 from tests.api.watching import HERE, PATH, RESERVED, Registry
 
 A, B, C = (f"https://ada.test/{name}.jpg" for name in "abc")
@@ -392,3 +399,54 @@ def test_a_mirror_watches_for_nobody(make_app, make_key):
     wanted = Wanted(Use.TRAIN, Mode.EU_ART4, None, "", None, None, [])
     with pytest.raises(ForbiddenError, match="mirror"):
         Subscribing(store, lambda: 0, Budget(1, 1)).create(make_key().caller.principal_id, wanted)
+
+
+# -- other ways in which much becomes reserved, and the command ------------------------------------
+
+
+def test_works_of_an_import_are_told_once_it_is_complete_and_as_they_go(registry, make_key, store):
+    headers = make_key(("import:acme",))
+    with store.administer() as connection:
+        principals.set_import_key(connection, headers.caller.principal_id, SIGNER.verifier.text)
+    begun = registry.client.post("/api/v1/imports", json=BEGIN, headers=headers.headers).get_json()["id"]
+    path = f"/api/v1/imports/{begun}"
+    id_ = registry.subscribe(*(work(number)["url"] for number in (1, 2, 3)))["id"]
+    registry.step()
+
+    def call(method: str, to: str, **sent: Any) -> Any:
+        answer = registry.client.open(path + to, method=method, headers=headers.headers, **sent)
+        assert answer.status_code == 200, answer.text
+        registry.step()
+        return answer.get_json()
+
+    part = call("PUT", "/parts/1", data=lines(work(1), work(2)), content_type=NDJSON)
+    assert registry.told(id_) == []
+    call("POST", "/complete", json=claim_of(begun, [part["sha256"]], 2))
+    assert registry.told(id_) == [("1.jpg", "reserved"), ("2.jpg", "reserved")]
+    call("POST", "/withdraw", json={"works": [{"part": 1, "ordinal": 0}]})
+    assert registry.told(id_)[2:] == [("1.jpg", "free")]
+    call("DELETE", "")
+    assert registry.told(id_)[3:] == [("2.jpg", "free")]
+
+
+@pytest.mark.parametrize("word", ["yes", "true", "2", " "])
+def test_a_flag_that_is_neither_is_refused(word):
+    with pytest.raises(SettingsError, match="CAVEAT_WEBHOOK_LOOPBACK"):
+        settings_from({"CAVEAT_DATA": "x", "CAVEAT_WEBHOOK_LOOPBACK": word})
+
+
+def test_the_command_does_it_once_unless_another_process_is_at_it(registry, database_url, store):
+    id_ = registry.subscribe(A)["id"]
+    registry.reserve(A)
+
+    def watched() -> str:
+        done = CliRunner().invoke(db, ["watch"], env={"CAVEAT_DATABASE": database_url})
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    with closing(Leading(store, *LEADER)) as leading:
+        assert leading.leads()
+        assert watched() == "another process is at it\n"
+        assert registry.told(id_) == []
+    assert watched() == "done\n"
+    assert registry.told(id_) == [("a.jpg", "reserved")]

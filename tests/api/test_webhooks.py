@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
+from api.commands.watch import LEADER
 from api.settings import Settings
 from api.state import webhook_policy
 from registry.delivering import GIVEN_UP_AFTER, Deliverer, pause_after
@@ -167,9 +168,8 @@ def test_a_slow_one_holds_up_no_other_and_is_cut_off(registry, client, receiver,
 
 
 def test_two_processes_have_one_leader(registry, receiver, database_url, store):
-    key = ("watch", 0x0CA7EA8)
     with closing(Store.open(database_url)) as other:
-        first, second = Leading(store, *key), Leading(other, *key)
+        first, second = Leading(store, *LEADER), Leading(other, *LEADER)
         assert [first.leads(), second.leads(), first.leads()] == [True, False, True]
         first.close()
         assert second.leads()
@@ -180,7 +180,8 @@ LEAD = """
 import sys, time
 from registry.store import Store
 from registry.store.leading import Leading
-print(Leading(Store.open(sys.argv[1]), "watch", 0x0CA7EA8).leads(), flush=True)
+leading = Leading(Store.open(sys.argv[1]), "watch", 0x0CA7EA8)
+print(leading.leads(), flush=True)
 time.sleep(60)
 """
 
@@ -190,7 +191,7 @@ def test_who_led_and_was_killed_leads_no_more(store, database_url):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "True\n"
-        mine = Leading(store, "watch", 0x0CA7EA8)
+        mine = Leading(store, *LEADER)
         assert not mine.leads()
         process.kill()
         process.wait()
