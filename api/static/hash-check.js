@@ -5,8 +5,6 @@
  * the reason: it is not unknown. Datasets are searched only where the picture itself is sent.
  */
 
-import { openHasher } from "./hash.js";
-
 const BATCH = 100;
 const SHOWN = 200;
 const TOO_PLAIN = "the picture is too plain to be told apart; only the same file would have been found";
@@ -141,6 +139,8 @@ class LocalCheck {
   }
 
   async check(files, signal) {
+    // What hashes is fetched when somebody asks for it: the page itself stays light.
+    const { openHasher } = await import("./hash.js");
     const hasher = await openHasher();
     try {
       if (hasher.decoder === null) throw new Error(hasher.notice);
