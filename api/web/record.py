@@ -16,11 +16,11 @@ from api.auth import optional_caller
 from api.state import last_checkpoint, state
 from api.v1.receipts import known_log
 from api.web.pages import address, is_page, shown
-from api.web.words import EVIDENCE, HAPPENED, SAID, is_link, uses_by_preference
+from api.web.words import EVIDENCE, HAPPENED, SAID, UNSHOWN, is_link, uses_by_preference
 from registry.errors import NotFoundError, StorageError
 from registry.grant import is_grant_id
 from registry.merkle import inclusion_proof
-from registry.preference import State
+from registry.preference import ALLOWING_LEVEL, State
 from registry.receipt_checks import KnownLog
 from registry.snapshot_folder import SnapshotFolder
 from registry.store import events, mentions, reservations
@@ -172,6 +172,8 @@ def _for_people(wire: dict[str, Any]) -> dict[str, Any]:
         "happened": _timeline(wire),
         "site": address(),
         "SAID": SAID,
+        # A permission counts from this level up; a page must not permit more than a look-up does.
+        "unshown": "" if wire["evidence_level"] >= ALLOWING_LEVEL else UNSHOWN,
         "EVIDENCE": EVIDENCE,
         "is_link": is_link,
     }

@@ -16,6 +16,7 @@ __all__ = [
     "MATCHES",
     "MEANINGS",
     "SAID",
+    "UNSHOWN",
     "USES",
     "Verdict",
     "cause_of",
@@ -66,9 +67,11 @@ HOW_ASKED = {
 SAID = {
     Preference.RESERVED: ("Reserved", "Not to be used for this without permission."),
     Preference.CONDITIONAL: ("Under conditions", "To be used for this by whoever meets the terms."),
-    Preference.ALLOWED: ("Allowed", "To be used for this, by the word of whoever lodged it."),
+    Preference.ALLOWED: ("Allowed", "Whoever may say so permits it."),
 }
 """What a record says of a use: a title, and what it means."""
+UNSHOWN = "So says whoever lodged it. That they may is not shown here, so no filter goes by it yet: ask them."
+"""What a permission means below the evidence level from which it counts."""
 ANSWERS = {
     "": "say nothing",
     Preference.RESERVED: "no",

@@ -56,6 +56,9 @@ class _Targets:
 @click.option("--terms", default="", metavar="URL", help="Where to ask for a licence.")
 @click.option("--contact", default="", help="How to reach you; shown to holders of a look-up key.")
 @click.option(
+    "--public", is_flag=True, help="Show title, terms and contact to anybody, on the record's page."
+)
+@click.option(
     "--csv",
     "csv_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -72,6 +75,7 @@ def register(
     title: str,
     terms: str,
     contact: str,
+    public: bool,
     csv_file: Path | None,
     registry_urls: tuple[str, ...],
     key: str | None,
@@ -106,6 +110,8 @@ def register(
         "terms": terms,
         "contact": contact,
         "rules": found.rules,
+        # A registry that knows no pages of records refuses the member: it is sent only where it is wanted.
+        **({"public": True} if public else {}),
     }
     if not works and not found.rules:
         raise InputError("none of the pictures can be read, so nothing was lodged")

@@ -7,6 +7,7 @@ import signal
 import time
 
 import pytest
+import requests
 from PIL import Image
 
 EXAMPLES = {
@@ -263,6 +264,14 @@ def test_register_addresses_domains_and_lists(caveat, at, tmp_path, kit):
     urls = ["https://one.example/a.jpg", "http://www.list.example/2", "https://one.example/b.jpg"]
     checked = json.loads(caveat("check", *urls, *at("maker"), "--output", "json").stdout)
     assert [one["preference"] for one in checked] == ["reserved", "reserved", "unknown"]
+
+
+@pytest.mark.parametrize(("options", "shown"), [([], None), (["--public"], "Ada")], ids=["as ever", "public"])
+def test_a_name_is_shown_to_anybody_only_if_asked_for(caveat, at, live, options, shown):
+    address = "https://one.example/public.jpg"
+    _, wire = register(caveat, at, address, "--title", "Ada", *options)
+    page = f"{live.url}/record/{wire['reservations'][0]['id']}.json"
+    assert requests.get(page, timeout=20).json()["label"] == shown
 
 
 def test_register_of_what_is_not_ones_own_is_refused(caveat, at, tmp_path, kit):

@@ -201,6 +201,17 @@ class TestRecord:
             assert said in text, said
         assert client.get(f"/record/{world.record}").headers["X-Robots-Tag"] == "noindex"
 
+    @pytest.mark.parametrize(("level", "counts"), [(0, False), (2, False), (3, True), (4, True)])
+    def test_a_permission_is_told_as_one_from_the_level_on_which_it_counts(
+        self, client, make_key, level, counts
+    ):
+        body = {"preferences": {"train": "allowed"}, "works": [{"url": "https://ben.example/1.jpg"}]}
+        headers = make_key(("register",), level).headers
+        id_ = client.post("/api/v1/reservations", json=body, headers=headers).get_json()["id"]
+        text = page(client, f"/record/{id_}")
+        assert ("Whoever may say so permits it" in text) is counts
+        assert ("no filter goes by it yet" in text) is not counts
+
     def test_without_leave_it_names_nobody(self, client, world, ada, maker, make_key):
         path = f"/record/{world.nameless}"
         told = client.get(f"{path}.json").get_json()
