@@ -152,7 +152,7 @@ def test_410_ends_it_and_the_feed_goes_on(registry, receiver):
 
 def test_a_slow_one_holds_up_no_other_and_is_cut_off(registry, client, receiver, monkeypatch):
     with receiving() as quick:
-        receiver.seconds = 3
+        receiver.seconds = 30
         slow = registry.subscribe(A, webhook=receiver.url)["id"]
         other = registry.subscribe(A, webhook=quick.url)["id"]
         registry.reserve(A)
@@ -161,7 +161,7 @@ def test_a_slow_one_holds_up_no_other_and_is_cut_off(registry, client, receiver,
             patched.setattr("api.commands.watch.webhook_policy", lambda _: policy)
             begun = time.monotonic()
             registry.step()
-        assert time.monotonic() - begun < 2.5
+        assert time.monotonic() - begun < 15
     assert hook(registry, other)["done"] == 1
     assert hook(registry, slow)["pending"] == 1
     assert "no answer" in hook(registry, slow)["fault"]

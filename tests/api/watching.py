@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -97,6 +96,7 @@ class Receiver:
     answers: list[int]
     seen: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     seconds: float = 0
+    over: threading.Event = field(default_factory=threading.Event)
 
     def bodies(self) -> list[dict[str, Any]]:
         return [json.loads(body) for _, body in self.seen]
@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         receiver = self.server.receiver
         body = self.rfile.read(int(self.headers["Content-Length"]))
         receiver.seen.append(({name.lower(): value for name, value in self.headers.items()}, body))
-        time.sleep(receiver.seconds)
+        receiver.over.wait(receiver.seconds)
         status = receiver.answers.pop(0) if len(receiver.answers) > 1 else receiver.answers[0]
         self.send_response(status)
         if status in (301, 302, 307, 308):
@@ -138,6 +138,7 @@ def receiving(*answers: int) -> Iterator[Receiver]:
     try:
         yield server.receiver
     finally:
+        server.receiver.over.set()
         server.shutdown()
         thread.join()
         server.server_close()
