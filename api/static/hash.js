@@ -27,14 +27,16 @@ const BYTES_A_PIXEL = 12; // the decoded picture, and its luma on white and perh
 const MOST_WORKERS = 4;
 const SECONDS = 120;
 
+const WHY_UNKNOWN = "its script was not found, or it had no memory";
+
 const NOTICES = {
   browser: "",
   own:
-    "Your browser protects you from being recognised by changing pictures before a page sees them. So this page reads" +
-    " JPEG, PNG and WebP files by itself, which takes a little longer. Other kinds cannot be hashed here.",
+    "Your browser does not show a page the true pixels of a picture, which protects you from being recognised. So this page" +
+    " reads JPEG, PNG and WebP files by itself, which takes a little longer. Other kinds cannot be hashed here.",
   none:
-    "Your browser protects you from being recognised by changing pictures before a page sees them, so their fingerprints" +
-    " would be wrong here. Use another browser, or hash them on your own machine: caveat check PICTURE.",
+    "Your browser does not show a page the true pixels of a picture, so fingerprints would be wrong here. Some browsers do so" +
+    " to protect you from being recognised. Use another one, or hash on your own machine: caveat check PICTURE.",
 };
 
 /**
@@ -76,7 +78,7 @@ export class Hasher {
   }
 
   /**
-   * Hash files; the results are in their order, whatever becomes of each.
+   * Hash files, one call after the other; the results are in their order, whatever becomes of each.
    * @param {Iterable<File>} files  @param {Options} [options]  @returns {Promise<Result[]>}
    */
   async hash(files, options = {}) {
@@ -99,6 +101,7 @@ class Run {
   /** @returns {Promise<Result[]>} */
   async results() {
     const colleagues = this.hasher.idle.splice(0);
+    if (colleagues.length === 0) throw new HashError("failed", "the workers are hashing already, or were ended");
     const stop = () => {
       for (const one of colleagues) one.stop();
       this.wake();
@@ -179,7 +182,7 @@ class Colleague {
         this.refuse = reject;
         timer = setTimeout(() => this.stop(new HashError("too-slow", `no answer within ${seconds} seconds`)), seconds * 1000);
         worker.onmessage = ({ data }) => (data.error ? reject(fromTold(data.error)) : resolve(data.answer));
-        worker.onerror = (event) => this.stop(new HashError("failed", `a worker ended: ${event.message ?? "out of memory"}`));
+        worker.onerror = (event) => this.stop(new HashError("failed", `a worker ended: ${event.message ?? WHY_UNKNOWN}`));
         worker.postMessage(request);
       });
     } finally {

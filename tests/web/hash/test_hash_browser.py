@@ -146,7 +146,7 @@ def test_a_browser_that_adds_noise_is_found_out_and_done_without(window: Window,
     kinds = ["JPEG 4:2:0", "PNG", "PNG half-transparent", "WebP", "JPEG orientation 6", "GIF", "JPEG CMYK"]
     told = window.hash(written(tmp_path, {kind: FILES[kind] for kind in kinds}), "/noisy")
     assert told["decoder"] == "own"
-    assert "protects you" in told["notice"]
+    assert "true pixels" in told["notice"]
     *read, gif, cmyk = told["results"]
     for kind, result in zip(kinds, read, strict=False):
         data = FILES[kind]
@@ -229,6 +229,24 @@ def test_a_picture_that_takes_too_long_is_given_up(window: Window, tmp_path: Pat
     )
     assert (result["status"], result["error"]["name"]) == ("error", "too-slow")
     assert after["status"] == "ok"
+
+
+def test_a_second_call_at_the_same_time_is_refused_and_not_empty(window: Window) -> None:
+    window.page.set_input_files("#files", [ROOT / FINGERPRINT[0]["path"]])
+    first, second, after_the_end = window.page.evaluate(
+        """async () => {
+          const { openHasher } = await import("/static/hash.js");
+          const hasher = await openHasher();
+          const files = document.querySelector("#files").files;
+          const why = (error) => error.message;
+          const both = await Promise.all([hasher.hash(files), hasher.hash(files).catch(why)]);
+          hasher.close();
+          return [...both, await hasher.hash(files).catch(why)];
+        }"""
+    )
+    assert [one["status"] for one in first] == ["ok"]
+    assert "already" in second
+    assert "ended" in after_the_end
 
 
 def test_no_byte_of_a_picture_is_sent(window: Window, site: Site) -> None:
