@@ -161,8 +161,11 @@ def _require_borne_out(document: Mapping[str, Any], events: Sequence[Proven]) ->
         "works": len(works),
         "rules": rules,
         **{name: version[name] for name in _SAID},
+        # That it is not public goes without saying, in events and at registries that know no such pages.
+        "public": version.get("public", False),
     }
-    told = {**reservation, "history": [(one["seq"], one["op"]) for one in reservation["history"]]}
+    history = [(one["seq"], one["op"]) for one in reservation["history"]]
+    told = {"public": False, **reservation, "history": history}
     wrong = [name for name, value in borne_out.items() if told[name] != value]
     wrong += [] if document["works"] == works else ["works"]
     if wrong:

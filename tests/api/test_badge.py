@@ -71,6 +71,9 @@ def test_it_is_grey_while_something_that_passed_is_reserved(registry, receipt):
     assert watched(registry, receipt)["behind_since"] == NOW - 30
     registry.step()
     assert badge(registry, receipt) == (GREY, "filtered 2026-11-18 · state 2 · 2 reserved since")
+    page = registry.client.get(f"/receipt/{receipt}", headers={"Accept": "text/html"}).text
+    assert "It holds, and works were reserved since" in page
+    assert "Samples that passed, and may not be used now: 2." in page
     for reservation in reservations:
         registry.withdraw(reservation)
     registry.step()

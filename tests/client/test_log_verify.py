@@ -354,6 +354,7 @@ def test_an_event_that_is_not_the_log_s_is_found_once_the_log_is_read(exported, 
 
 TAMPERED: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a title": lambda d: d["works"][0].update(title="Mine"),
+    "names made public": lambda d: d["reservation"].update(public=True),
     "an address": lambda d: d["works"][7].update(url="https://eve.example/"),
     "a work less": lambda d: d["works"].pop(),
     "another order": lambda d: d["works"].reverse(),
