@@ -25,7 +25,7 @@ JSON_NAME = "evidence.json"
 """The file that goes along: the evidence as ``GET …/evidence`` gives it."""
 TOKEN_NAME = "evidence.json.tsr"  # noqa: S105 - a file's name
 """The file with the answer of a timestamp authority, where there is one (RFC 3161)."""
-PRINTED = 200
+PRINTED = 100
 """Works, rules and proofs that are printed; the file has all of them."""
 
 _DID = {

@@ -62,6 +62,11 @@ class Fonts:
                 shows |= _characters(path)
         return cls(tuple(chosen), shows)
 
+    @property
+    def joins(self) -> bool:
+        """Whether there may be letters that join, or are read from the right: they take thrice as long."""
+        return any(path.parent.name == _NOTO for path in self.fallback)
+
     def shown(self, text: str) -> str:
         """Return ``text`` as it can be shown, what cannot as its code points."""
         return "".join(

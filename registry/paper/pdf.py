@@ -23,6 +23,8 @@ _NAME_WIDTH = 38.0
 _SIZE, _SMALL, _CODE = 10.0, 8.0, 8.2
 _LEAD, _CODE_LEAD = 5.0, 4.2
 _INK, _GREY, _RULE, _SHADE = (20, 20, 24), (96, 96, 104), (196, 196, 202), (244, 244, 246)
+_TOGETHER = 8
+"""Lines of facts that are kept on one page."""
 _BODY, _MONO, _OTHER = "body", "mono", "other"
 _PRODUCER = "caveat"
 # fpdf2 would write the clock's time into these.
@@ -98,7 +100,7 @@ def _document(sheet: Sheet, fonts: Fonts, made: datetime) -> "FPDF":
     # What the monospaced face lacks, the other one may have.
     pdf.set_fallback_fonts([_BODY, *others], exact_match=False)
     # Joins the letters of Arabic and Indic scripts, and puts those that are read from the right in order.
-    pdf.set_text_shaping(bool(others))
+    pdf.set_text_shaping(fonts.joins)
     return pdf
 
 
@@ -147,6 +149,8 @@ class _Writer:
                 for number, item in enumerate(items, 1):
                     self._item(f"{number}." if numbered else "•", item)
             case Facts(rows, codes):
+                # A work is not torn apart by the end of a page.
+                self._room(min(len(rows) + 1, _TOGETHER) * _LEAD)
                 for name, value in rows:
                     self._fact(name, value, is_code=name in codes)
             case Lines(lines):

@@ -160,11 +160,11 @@ def test_of_ten_thousand_works_the_first_are_printed_and_all_are_attached(client
     record = lodge(client, ada, works=works)
     publisher.publish()
     paper = Paper(client, record, ada)
-    assert "10,000 works. The first 200 are printed here; all 10,000 are in the attached" in paper.text
-    assert "No. 199" in paper.text
-    assert "No. 200" not in paper.text
+    assert "10,000 works. The first 100 are printed here; all 10,000 are in the attached" in paper.text
+    assert "No. 99" in paper.text
+    assert "No. 100" not in paper.text
     assert len(paper.evidence["events"][0]["payload"]["works"]) == 10_000
-    assert len(paper.pages) < 40
+    assert len(paper.pages) < 20
 
 
 def test_without_works_it_says_that_it_is_about_addresses(client, ada, publisher):

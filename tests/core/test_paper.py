@@ -96,6 +96,14 @@ def test_a_heading_does_not_stand_alone_at_the_end_of_a_page() -> None:
         assert not body.splitlines()[-1].startswith("Heading")
 
 
+def test_what_is_said_of_one_work_is_not_torn_apart() -> None:
+    works = tuple(Facts(tuple((f"fact {n}", "x") for n in range(5))) for _ in range(60))
+    pages = PdfReader(io.BytesIO(pdf_of(sheet(*works)))).pages
+    assert len(pages) > 3
+    for page in pages[1:]:
+        assert page.extract_text().startswith("fact 0")
+
+
 def test_the_same_gives_the_same_bytes_and_carries_its_files() -> None:
     files = [Attachment("a.json", "application/json", b"{}"), Attachment("b.tsr", "application/x", b"\0" * 9)]
     first, second = (pdf_of(sheet(Points(("x", "y"), numbered=True)), files) for _ in range(2))
