@@ -128,6 +128,20 @@ def test_the_pack_has_the_letter_and_what_proves_it(
         assert told in printed, told
 
 
+def test_whoever_gets_it_checks_it_with_the_key_alone(
+    ask: Run, caveat: Run, record: str, tmp_path: Path, published: Publisher
+) -> None:
+    assert ask(record, *OPTIONS, "--good-faith", "--to", "pack.zip").returncode == 0
+    data = unpacked(tmp_path / "pack.zip")["evidence.json"]
+    (tmp_path / "evidence.json").write_bytes(data)
+    key = published.signer.verifier.text
+    checked = caveat("log", "verify", "evidence.json", "--log-key", key)
+    assert checked.returncode == 0, checked.stderr
+    assert "register: said as shown" in checked.stdout
+    (tmp_path / "evidence.json").write_bytes(data.replace(b"Sunflower", b"Sunflowers"))
+    assert caveat("log", "verify", "evidence.json", "--log-key", key).returncode == 3
+
+
 def test_a_letter_about_some_works_names_those(ask: Run, record: str, tmp_path: Path) -> None:
     assert ask(record, *OPTIONS, "--good-faith", "--to", "pack.zip", "--work", "1.1").returncode == 0
     letter = unpacked(tmp_path / "pack.zip")["letter.md"].decode()
