@@ -2,6 +2,7 @@
 
 import base64
 import json
+import struct
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from registry.errors import PictureError
 from registry.fingerprint import query_fingerprint, registered_fingerprint
 from registry.picture import decode_picture
 
@@ -140,6 +142,38 @@ def test_every_kind_of_file_hashes_as_python_says(every_kind: dict[str, Any], ki
     assert result["registered"] == registered_fingerprint(whole, data).to_wire()
     assert result["asked"] == query_fingerprint(whole, data).to_wire()
     assert (result["width"], result["height"]) == whole.size
+
+
+def changed(data: bytes, at: int, new: bytes) -> bytes:
+    return data[:at] + new + data[at + len(new) :]
+
+
+def spoilt(kind: str) -> bytes:
+    data = FILES[kind]
+    return changed(data, len(data) // 2, bytes([data[len(data) // 2] ^ 0x55]))
+
+
+ODD = {
+    "a GIF smaller than its frame": changed(FILES["GIF"], 6, struct.pack("<HH", 200, 150)),
+    "a JPEG with more behind it": FILES["JPEG 4:2:0"] + b"more" * 50,
+    "a JPEG without its end": FILES["JPEG 4:2:0"][:-2],
+    "a JPEG with a changed byte": spoilt("JPEG 4:2:0"),
+    "a PNG with a changed byte": spoilt("PNG"),
+    "a WebP with a changed byte": spoilt("WebP"),
+    "a half-transparent PNG with a changed byte": spoilt("PNG half-transparent"),
+}
+
+
+def test_odd_files_are_read_or_refused_as_python_does(window: Window, tmp_path: Path) -> None:
+    told = window.hash(written(tmp_path, ODD))
+    for (what, data), result in zip(ODD.items(), told["results"], strict=True):
+        try:
+            expected = registered_fingerprint(decode_picture(data), data).to_wire()
+        except PictureError:
+            assert (what, result["status"], result["error"]["name"]) == (what, "error", "damaged")
+        else:
+            assert (what, result["registered"]) == (what, expected)
+    assert {one["status"] for one in told["results"]} == {"ok", "error"}
 
 
 def test_a_browser_that_adds_noise_is_found_out_and_done_without(window: Window, tmp_path: Path) -> None:
