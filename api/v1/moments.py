@@ -70,9 +70,9 @@ class _Shown(NamedTuple):
 def at() -> Response:
     """Give the last event by a time."""
     seconds = _seconds(request.args.get("time", ""))
-    shown = last_checkpoint()
+    # The head first: what is read after it has every event up to it.
+    shown, head = last_checkpoint(), state().store.head()
     with state().store.read() as connection:
-        head = state().store.head()
         seq = moments.last_by(connection, head, seconds)
         if not seq:
             raise _before(moments.at_of(connection, 1) if head else None)
