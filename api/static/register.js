@@ -73,8 +73,10 @@ function hex(bytes) {
 /** Wait, but no longer than until it is stopped. */
 function pause(milliseconds, signal) {
   return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
     const timer = setTimeout(resolve, milliseconds);
     signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
+    return undefined;
   });
 }
 
@@ -225,6 +227,7 @@ class Lodging {
     this.flush();
     await this.sending;
     if (this.error) throw this.error;
+    if (signal.aborted) throw new Stopped();
   }
 
   begin(signal) {
@@ -304,10 +307,15 @@ class Lodging {
     this.done = done;
     this.bar.max = this.total || 1;
     this.bar.value = done;
-    this.parts.doing.textContent = this.total ? `Hashed ${number(done)} of ${number(this.total)}` : "Starting";
+    this.parts.doing.textContent = this.doing(done);
     this.parts["lodged-count"].textContent = number(this.memory?.count ?? 0);
     this.parts.folded.textContent = number(this.folded);
     this.parts["failed-count"].textContent = number(this.failed.length);
+  }
+
+  doing(done) {
+    if (!this.total) return "Starting";
+    return done < this.total ? `Hashed ${number(done)} of ${number(this.total)}` : "All hashed; lodging the last of them";
   }
 
   say(text) {
@@ -333,9 +341,11 @@ class Lodging {
     const lodged = this.memory?.count ?? 0;
     const rest = `${plural(lodged, "picture")} lodged; the others are not.`;
     if (error instanceof Refused && error.status === 404 && !this.to) {
-      Memory.forget();
-      this.memory = null;
-      this.say("The record of your earlier visit is not under the code of this browser. Press Lodge to begin a new one, or enter your code.");
+      this.form.querySelector("#code").closest("details").open = true;
+      this.say(
+        "The record of your earlier visit is not under the code that this browser keeps now. Enter the code that you were shown" +
+          " and press Lodge again, or begin a new record.",
+      );
     } else if (error instanceof Stopped || error.name === "AbortError") {
       this.say(`Stopped. ${rest} Press the button again to go on.`);
     } else {

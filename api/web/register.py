@@ -38,7 +38,7 @@ from api.web.own import own_record, own_row
 from api.web.pages import address as address_of_site
 from api.web.pages import is_page, shown
 from api.web.sending import Form, read_form
-from api.web.words import ANSWERS, MEANINGS, SAID, uses_by_preference
+from api.web.words import ANSWERS, MEANINGS, SAID, USES, uses_by_preference
 from registry.errors import (
     CaveatError,
     ForbiddenError,
@@ -62,6 +62,8 @@ _PARTS = MOST_PICTURES + 60
 _FORM_BYTES = 512 * 1024
 _MOST_FAILED = 1000
 _DEFAULTS = {Use.GENAI_TRAIN: Preference.RESERVED, Use.TRAIN: Preference.RESERVED}
+_SHOWN = 2
+"""Uses that are asked about at once; the others stand behind a summary."""
 _STATUSES = {ForbiddenError: 403, TooManyRequestsError: 429, PayloadTooLargeError: 413}
 """Of a form that is shown again; 422 for all else."""
 _TOO_LARGE = "Send fewer or smaller pictures at once; a browser with scripts sends none."
@@ -268,6 +270,7 @@ def _form(
     more: dict[str, Any] = {
         "fields": fields,
         "answers": answers,
+        "others_open": any(answers[use] or use in faults for use in list(USES)[_SHOWN:]),
         "faults": faults,
         "failed": failed,
         "token": form_token(code),
