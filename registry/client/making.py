@@ -38,6 +38,8 @@ SETTINGS = "settings.json"
 """The settings of a run, below its account."""
 
 _REST = ".beside"
+_APART = ".decisions"
+"""The decisions of each shard, from when they are put together until the run appears."""
 
 
 @overload
@@ -85,6 +87,7 @@ class Making:
         elif reports.exists():
             # It was about to appear, and nobody knows any more with which settings.
             self.drop()
+        self._take_apart()
         for folder in (self.output, self.account):
             folder.mkdir(parents=True, exist_ok=True)
         write_synced(path, settings_text(settings))
@@ -95,6 +98,15 @@ class Making:
             if report is not None and unchanged and self._has_decisions(name):
                 done[name] = report
         return done
+
+    def _take_apart(self) -> None:
+        """Undo what an end did that was cut short: what is not of the shards is made again."""
+        if (apart := self.account / _APART).exists():
+            remove(self.account / "decisions")
+            apart.rename(self.account / "decisions")
+        for one in self.account.iterdir() if self.account.exists() else ():
+            if one.name not in (SETTINGS, WRITING, "decisions", "shards"):
+                remove(one)
 
     def _has_decisions(self, shard: str) -> bool:
         """Say whether the decisions on a shard stand by themselves, as they do until the end."""
@@ -124,7 +136,10 @@ class Making:
         return notes
 
     def end(self, reports: Sequence[ShardReport], rest: ShardReport, notes: Notes) -> None:
-        """Put the decisions together, and those on what lies beside the shards, ``rest``, with them."""
+        """Put the decisions together, and those on what lies beside the shards, ``rest``, with them.
+
+        Until :meth:`appear` another run can still go on from the shards.
+        """
         path = self.account / "shards" / f"{_REST}{NOTES}"
         write_notes(path, rest.notable)
         rest.notable = []
@@ -141,12 +156,12 @@ class Making:
                 for one in whole:
                     with one.open("rb") as read:
                         shutil.copyfileobj(read, out)
-        for one in (*lines, beside):
-            remove(one)
-        if not any(one.is_file() for one in (self.account / "decisions").rglob("*")):
-            remove(self.account / "decisions")
+        remove(beside)
         remove(self.account / WRITING)
-        remove(self.account / SETTINGS)
+        folder = self.account / "decisions"
+        if all(one.suffix == ".jsonl" for one in folder.rglob("*") if one.is_file()) and folder.exists():
+            # They are together now; a run that is cut short before it appears goes on from them.
+            folder.rename(self.account / _APART)
 
     def _sweep(self, names: Collection[str]) -> None:
         """Delete from the output what is of no shard: of one that has gone, or of an end that failed."""
@@ -157,6 +172,8 @@ class Making:
     def appear(self, notes: Notes, told: Mapping[str, Any]) -> None:
         """Make output and account the target and its account, whichever are there."""
         account = account_folder(self._target)
+        remove(self.account / _APART)
+        remove(self.account / SETTINGS)
         appear((self.account, self.output), (account, self._target))
         notes.moved(self.account, account)
 
