@@ -204,10 +204,13 @@ def standing_of(checks: Sequence[Mapping[str, str]], verdict: str, since: int = 
         return Verdict("conditional", "Nothing is wrong, and something is open", _TENSORS)
     if wrong == {"age"}:
         return Verdict("unknown", "It holds, and it is old", _OLD)
+    if "signature" in wrong <= {"signature", "age"}:
+        return Verdict("error", "Signed by another key", _STRANGER)
     return Verdict("error", "It does not hold", "What is wrong stands below. Do not rely on it.")
 
 
 _WHOSE = "Whether you know the key that signed it, you alone can say."
 _OLD = f"Older than {MAX_AGE_DAYS} days: works that were reserved since may be in the set."
+_STRANGER = "The signature is right, and not by the key that was given. Do not rely on it."
 _SINCE = "Samples that passed, and may not be used now: {:,}. The set should be filtered again."
 _TENSORS = "The model’s own bytes were not compared with the hash that the receipt is bound to."

@@ -125,7 +125,7 @@ class TestEveryPage:
     @pytest.mark.parametrize(
         "path", ["/receipt/" + "0" * 32, "/receipt/x", f"/record/{NOBODY}", "/record/x", f"/grant/{NOBODY}"]
     )
-    def test_of_what_is_not_there_is_404(self, client, world, path):
+    def test_of_what_is_not_there_is_404(self, client, path):
         assert "Error 404" in page(client, path, 404)
         assert client.get(f"{path}.json").mimetype == "application/problem+json"
 
@@ -350,6 +350,10 @@ class TestChecking:
             client, receipt=json.dumps(envelope_of(world.run)), key=signer.verifier.text
         ).get_json()
         assert (found["verdict"], found["key_known"]) == (verdict, known)
+
+    def test_another_key_is_named_as_such(self, client, world):
+        sent = {"receipt": json.dumps(envelope_of(world.run)), "key": THIEF.verifier.text}
+        assert "Signed by another key" in posted(client, "/receipt", **sent).text
 
     def test_a_changed_one_does_not_hold(self, client, world):
         wire = envelope_of(world.run)
