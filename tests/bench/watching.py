@@ -166,6 +166,7 @@ def beside(url: str, index: str, registrar: Registrar, caller: Caller) -> None:
 
 def asked_a_second(lookup: Lookup, asked: list[Question], registrar: Registrar, caller: Caller) -> float:
     """Ask for ten seconds, and lodge a work each half of one."""
+    lookup.ask(asked)  # Takes in what came since the index files.
     begun, count, lodged = time.perf_counter(), 0, 0
     while (passed := time.perf_counter() - begun) < 10:
         if passed > lodged / 2:
