@@ -6,120 +6,17 @@
  */
 
 import { openHasher } from "./hash.js";
+import { dropped } from "./register-files.js";
+import { Memory } from "./register-memory.js";
+import { Refused, Sender, Stopped } from "./register-sending.js";
 
 const BATCH = 25;
-const KEPT = "caveat-lodging";
-const FIRST_WAIT = 1000;
-const LONGEST_WAIT = 30_000;
 const HIDDEN = /^\.|^(thumbs\.db|desktop\.ini)$/i;
-const AGAIN = new Set([429, 500, 502, 503, 504]);
 
 const number = (value) => value.toLocaleString("en-GB");
 const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 
-/** What was lodged and acknowledged, as this browser keeps it: the record, and the files by name, size and time. */
-class Memory {
-  constructor(record) {
-    this.record = record;
-    this.files = {};
-  }
-
-  static read() {
-    try {
-      const kept = JSON.parse(localStorage.getItem(KEPT) ?? "null");
-      return kept?.record && kept.files ? Object.assign(new Memory(kept.record), { files: kept.files }) : null;
-    } catch {
-      return null;
-    }
-  }
-
-  static forget() {
-    try {
-      localStorage.removeItem(KEPT);
-    } catch {
-      // A browser that keeps nothing has nothing to forget.
-    }
-  }
-
-  write() {
-    try {
-      localStorage.setItem(KEPT, JSON.stringify({ record: this.record, files: this.files }));
-    } catch {
-      // Without it a page that was left begins anew; nothing that was lodged is lost.
-    }
-  }
-
-  get count() {
-    return Object.keys(this.files).length;
-  }
-}
-
-/** A refusal by the registry: sending the same again would not help. */
-class Refused extends Error {
-  constructor(status, problem) {
-    super(`${problem.detail ?? `the registry answered ${status}`}. ${problem.hint ?? ""}`.trim());
-    this.status = status;
-  }
-}
-
-class Stopped extends Error {}
-
 const keyOf = ({ file, path }) => `${path}|${file.size}|${file.lastModified}`;
-
-function hex(bytes) {
-  return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** Wait, but no longer than until it is stopped. */
-function pause(milliseconds, signal) {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
-    return undefined;
-  });
-}
-
-/** Sends batches one after the other; `sentBytes` counts what was sent, none of it pictures. */
-class Sender {
-  constructor({ address, token, code, signal, onWait }) {
-    Object.assign(this, { address, token, code, signal, onWait, sentBytes: 0 });
-  }
-
-  /** Lodge a batch; tries again while the registry is out of reach. @returns what was acknowledged */
-  async send(batch) {
-    const body = new TextEncoder().encode(JSON.stringify(batch));
-    const name = hex(await crypto.subtle.digest("SHA-256", body));
-    for (let wait = FIRST_WAIT; ; wait = Math.min(2 * wait, LONGEST_WAIT)) {
-      const answer = await this.tried(body, name);
-      if (answer?.ok) return answer.json();
-      if (answer && !AGAIN.has(answer.status)) throw new Refused(answer.status, await problemOf(answer));
-      this.onWait(wait);
-      await pause(wait, this.signal);
-    }
-  }
-
-  async tried(body, name) {
-    if (this.signal.aborted) throw new Stopped();
-    this.sentBytes += body.length;
-    const headers = { "Content-Type": "application/json", Accept: "application/json", "Idempotency-Key": name };
-    if (this.code) headers.Authorization = `Bearer ${this.code}`;
-    else headers["Caveat-Form"] = this.token;
-    try {
-      return await fetch(this.address, { method: "POST", body, headers, signal: this.signal });
-    } catch {
-      return null;
-    }
-  }
-}
-
-async function problemOf(answer) {
-  try {
-    return await answer.json();
-  } catch {
-    return {};
-  }
-}
 
 /** One form: what was chosen, what is under way, and what is shown of it. */
 class Lodging {
@@ -370,29 +267,6 @@ function title(name) {
 }
 
 const pathOf = (file) => file.webkitRelativePath || file.name;
-
-/** The files that were dropped, and those in folders that were. */
-async function dropped(transfer) {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
-  const files = [];
-  for (const entry of entries) await collect(entry, files);
-  return files;
-}
-
-async function collect(entry, files) {
-  if (entry.isFile) {
-    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    files.push({ file, path: entry.fullPath.replace(/^\//, "") });
-    return;
-  }
-  const reader = entry.createReader();
-  // A folder is read in pieces, until a piece is empty.
-  for (;;) {
-    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!some.length) return;
-    for (const one of some) await collect(one, files);
-  }
-}
 
 function offerPrint(button) {
   button.hidden = false;

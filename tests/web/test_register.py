@@ -3,70 +3,24 @@
 import io
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import given
-from hypothesis import strategies as st
 
-from api.codes import begin_code, caller_by_code, code_sha256, new_code, read_code
-from api.rates import Rate
-from api.web.holder import COOKIE
-from registry.errors import TooManyRequestsError
-from registry.store import Store, principals
+from api.codes import new_code
+from registry.store import Store
 from tests.web.conftest import ADA
+from tests.web.lodgers import ADDRESS, SVG, VIDEO, Person, file, huge_png, preference_of, record_of
 from tests.web.test_pages import BROWSER, MACHINE, Outline
 
-ADDRESS = "https://ada.example/works/1.jpg"
 SUNFLOWER, XYLOPHONE = ADA / "sunflower.jpg", ADA / "xylophone.jpg"
-SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
-VIDEO = b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + bytes(100)
-
-
-def huge_png() -> bytes:
-    """A PNG that says that it has 300 megapixels, and has none."""
-    import struct
-    import zlib
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 15_000, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
     return make_app()
-
-
-class Person:
-    """Somebody at a browser without scripts."""
-
-    def __init__(self, client: FlaskClient) -> None:
-        self.client = client
-
-    def get(self, path: str) -> Any:
-        return self.client.get(path, headers=BROWSER)
-
-    def token(self, path: str = "/register") -> str:
-        [token, *_] = re.findall(r'name="form" value="([^"]+)"', self.get(path).text)
-        return token
-
-    def send(self, path: str = "/register", token: str = "", **fields: Any) -> Any:
-        data = {"form": token or self.token(), "genai-train": "reserved", **fields}
-        return self.client.post(path, data=data, headers=BROWSER, content_type="multipart/form-data")
-
-    def press(self, path: str, **fields: str) -> Any:
-        return self.client.post(path, data={"form": self.token(), **fields}, headers=BROWSER)
-
-    @property
-    def code(self) -> str:
-        cookie = self.client.get_cookie(COOKIE)
-        return "" if cookie is None else cookie.value
 
 
 @pytest.fixture
@@ -77,87 +31,6 @@ def ada(client: FlaskClient) -> Person:
 @pytest.fixture
 def stranger(app: Flask) -> Person:
     return Person(app.test_client())
-
-
-def file(path: Path) -> tuple[io.BytesIO, str]:
-    return io.BytesIO(path.read_bytes()), path.name
-
-
-def record_of(page: Any) -> str:
-    return str(re.findall(r"/record/([a-z2-7]{26})", page.text)[0])
-
-
-def preference_of(client: FlaskClient, **item: Any) -> str:
-    body = {"items": [{"id": "1", **item}]}
-    return str(client.post("/api/v1/lookup", json=body).get_json()["results"][0]["preference"])
-
-
-class TestCodes:
-    def test_a_code_is_128_random_bits_with_a_checksum_in_groups(self) -> None:
-        code = new_code()
-        assert re.fullmatch(r"[A-Z2-7]{4}(-[A-Z2-7]{4}){7}", code)
-        assert len({new_code() for _ in range(100)}) == 100
-        assert code_sha256(code) == code_sha256(read_code(code) or "")
-
-    @given(st.integers(0, 31), st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"))
-    def test_one_wrong_letter_is_noticed(self, place: int, letter: str) -> None:
-        code = new_code()
-        plain = code.replace("-", "")
-        wrong = plain[:place] + letter + plain[place + 1 :]
-        assert read_code(wrong) == (code if wrong == plain else None)
-
-    @pytest.mark.parametrize(
-        "spell",
-        [
-            str.lower,
-            lambda c: c.replace("-", ""),
-            lambda c: f"  {c.replace('-', ' ')}\n",
-            lambda c: c.replace("O", "0"),
-        ],
-        ids=["small", "without hyphens", "with spaces", "with zeros"],
-    )
-    def test_it_is_read_however_it_is_spelled(self, spell: Callable[[str], str]) -> None:
-        codes = [new_code() for _ in range(20)]
-        assert [read_code(spell(code)) for code in codes] == codes
-
-    @pytest.mark.parametrize(
-        "text", ["", "-", "ABCD", "ABCD-" * 7 + "ABCE", "é" * 32, "=" * 32, "A" * 33, "A" * 31, "\0"]
-    )
-    def test_what_is_no_code_is_none(self, text: str) -> None:
-        assert read_code(text) is None
-
-    def test_only_the_hash_is_stored_and_beginning_twice_begins_once(self, store: Store) -> None:
-        code = new_code()
-        assert caller_by_code(store, code) is None
-        first, second = begin_code(store, code, 5), begin_code(store, code, 6)
-        assert first == second
-        assert (first.scopes, first.evidence_level) == (frozenset({"register"}), 0)
-        with store.read() as connection:
-            [row] = principals.list_credentials(connection)
-        assert bytes(row.sha256) == code_sha256(code)
-        assert code not in repr(row)
-
-
-class TestRates:
-    def test_so_many_in_so_long_and_then_one_after_the_other(self) -> None:
-        now = [0.0]
-        rate = Rate(3, 60, "things", lambda: now[0])
-        for _ in range(3):
-            rate.take("a")
-        with pytest.raises(TooManyRequestsError):
-            rate.take("a")
-        with pytest.raises(TooManyRequestsError):
-            rate.require("a")
-        rate.take("b")
-        now[0] = 20.0
-        rate.require("a")
-        rate.take("a")
-        with pytest.raises(TooManyRequestsError):
-            rate.take("a")
-
-    def test_none_is_none(self) -> None:
-        with pytest.raises(TooManyRequestsError):
-            Rate(0, 60, "things", lambda: 0.0).take("a")
 
 
 class TestLodging:
@@ -361,76 +234,6 @@ def _again(value: Any) -> Any:
     if isinstance(value, list):
         return [_again(one) for one in value]
     return (io.BytesIO(value[0].getvalue()), value[1]) if isinstance(value, tuple) else value
-
-
-class TestManaging:
-    def test_whoever_has_the_code_comes_back_adds_withdraws_and_erases(
-        self, ada: Person, stranger: Person, client: FlaskClient
-    ) -> None:
-        id_ = record_of(ada.send(addresses=ADDRESS))
-        path = f"/record/{id_}/manage"
-        assert "Recovery code" in stranger.get(path).text
-        page = stranger.press(path, code=ada.code.replace("-", " "))
-        assert page.status_code == 200
-        assert "Your record of 1 work" in page.text
-        token = stranger.token(path)
-        page = stranger.send(f"/record/{id_}/add", token, addresses=ADDRESS + "?2")
-        assert "Your record of 2 works" in page.text
-        assert (
-            "Your record of 2 works"
-            in stranger.send(f"/record/{id_}/add", token, addresses=ADDRESS + "?2").text
-        )
-        page = stranger.press(f"/record/{id_}/withdraw")
-        assert page.status_code == 422
-        assert "Nothing was changed" in page.text
-        assert preference_of(client, url=ADDRESS) == "reserved"
-        page = stranger.press(f"/record/{id_}/withdraw", sure="1")
-        assert "This record is withdrawn" in page.text
-        assert preference_of(client, url=ADDRESS) == "unknown"
-        assert stranger.send(f"/record/{id_}/add", token, addresses=ADDRESS + "?3").status_code == 409
-        assert stranger.press(f"/record/{id_}/erase", sure="1").status_code == 200
-        assert stranger.get(path).status_code == 404
-        assert "Nothing is lodged under this code" in stranger.get("/records").text
-
-    def test_what_belongs_to_another_is_not_there(self, ada: Person, stranger: Person) -> None:
-        id_ = record_of(ada.send(addresses=ADDRESS))
-        stranger.send(addresses=ADDRESS + "?2")
-        assert stranger.get(f"/record/{id_}/manage").status_code == 404
-        assert stranger.get(f"/record/{id_}/export.json").status_code == 404
-        for what in ("withdraw", "erase"):
-            assert stranger.press(f"/record/{id_}/{what}", sure="1").status_code == 404
-        assert stranger.send(f"/record/{id_}/add", addresses=ADDRESS).status_code == 404
-        assert stranger.send(addresses=ADDRESS, record=id_).status_code == 404
-        assert (
-            ada.client.get(
-                f"/api/v1/reservations/{id_}", headers={"Authorization": f"API {ada.code}"}
-            ).get_json()["works"]
-            == 1
-        )
-
-    def test_mistyped_and_unknown_codes_are_answered_alike_and_not_for_ever(self, ada: Person) -> None:
-        texts = {
-            re.sub(r"value=\"[^\"]*\"", "", ada.press("/records", code=code).text)
-            for code in (new_code(), "A" * 32, "nonsense", "", "é")
-        }
-        assert len(texts) == 1
-        assert "not known here" in texts.pop()
-        statuses = [ada.press("/records", code=new_code()).status_code for _ in range(30)]
-        assert set(statuses) == {401, 429}
-        assert statuses == sorted(statuses)
-
-    def test_a_browser_forgets_its_code(self, ada: Person) -> None:
-        ada.send(addresses=ADDRESS)
-        code = ada.code
-        assert ada.press("/register/forget").status_code == 200
-        assert ada.code == ""
-        ada.get("/register")
-        assert ada.code != code
-
-    @pytest.mark.parametrize("path", ["/records", "/record/x/manage", "/record/x/export.json"])
-    def test_programs_without_a_code_are_told_so(self, client: FlaskClient, path: str) -> None:
-        answer = client.get(path, headers=MACHINE)
-        assert (answer.status_code, answer.mimetype) == (401, "application/problem+json")
 
 
 class TestBatches:

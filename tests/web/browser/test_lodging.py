@@ -12,7 +12,7 @@ from PIL import Image
 
 from registry.demo.training_set import PICTURES
 
-from ..test_register import SVG, VIDEO, huge_png
+from ..lodgers import SVG, VIDEO, huge_png
 from .conftest import Visit
 
 WAIT = 60_000
