@@ -38,7 +38,7 @@ from registry.matching import MAX_NEAR, Question, find, marked
 from registry.rechecking import Rechecking
 from registry.said import Held, Said
 from registry.statement import Statement
-from registry.store import Store, imports, index_rows
+from registry.store import Store, imports, index_rows, moments
 from registry.urlkeys import url_keys
 
 __all__ = ["MAX_NEAR", "Answer", "Lookup", "Question", "warm_up"]
@@ -50,12 +50,14 @@ log = logging.getLogger(__name__)
 class Answer:
     """The statements found for each question, in order, and the event up to which all of them hold.
 
-    ``incomplete`` names the questions that were near to so many works that not all were looked at.
+    ``incomplete`` names the questions that were near to so many works that not all were looked at. ``erased``
+    counts the records that stood then and of which nothing can be told any more.
     """
 
     as_of_seq: int
     statements: list[list[Statement]]
     incomplete: frozenset[int] = frozenset()
+    erased: int = 0
 
 
 class _Reached(NamedTuple):
@@ -162,7 +164,11 @@ class Lookup:
             reading.require_reached(chain.from_iterable(found))
         said = Said.read(self._store, chain.from_iterable(found), seq, held)
         statements = [said.about(*one) for one in zip(questions, found, strict=True)]
-        return Answer(seq, statements, frozenset(incomplete))
+        return Answer(seq, statements, frozenset(incomplete), 0 if seq == head else self._erased(seq))
+
+    def _erased(self, seq: int) -> int:
+        with self._store.read() as connection:
+            return moments.erased_later(connection, seq)
 
     def marks(self, keys: NDArray[np.uint64], of: str) -> tuple[int, NDArray[np.bool_]]:
         """Return the head, and of each of ``keys: uint64[k, 2]`` whether anything was said under it by then.

@@ -24,7 +24,7 @@ from registry.fingerprint import QUERY_FORMS, VERSION, parse_fingerprint, sha256
 from registry.grant import MAX_GRANTS, is_grant_id
 from registry.lookup import Question
 from registry.matching import TOO_PLAIN
-from registry.preference import Mode, Status, Use
+from registry.preference import Mode, Preference, Status, Use
 from registry.said import Held
 from registry.tickets import RUN_HEADER
 from registry.urls import canonicalize_url
@@ -137,7 +137,8 @@ def lookup() -> Response:
         if isinstance(question, Question):
             place, statements = next(answers)
             complete = place not in answer.incomplete
-            results.append(answering.result(id_, statements, complete=complete))
+            result = answering.result(id_, statements, complete=complete)
+            results.append(_of_then(result, answer.erased) if answer.erased else result)
         else:
             results.append(unanswered(id_, *question))
     return jsonify(
@@ -146,6 +147,18 @@ def lookup() -> Response:
         fingerprint_version=VERSION,
         results=results,
     )
+
+
+def _of_then(result: dict[str, Any], erased: int) -> dict[str, Any]:
+    """Return the answer as of an earlier event, since which records that stood then were erased.
+
+    What was said in these could only make it stricter: a reservation stands, anything else not.
+    """
+    if result["preference"] in (None, str(Preference.RESERVED)):
+        return result
+    records = "1 record that stood then was" if erased == 1 else f"{erased:,} records that stood then were"
+    reason = f"nothing that can still be read reserved it then, but {records} erased since"
+    return unanswered(result["id"], Status.ERROR, reason)
 
 
 def _held(asked: LookupRequest) -> Held | None:

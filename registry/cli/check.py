@@ -28,7 +28,7 @@ from registry.cli.sites import site_signals_option, sites_if
 from registry.client import RegistryClient
 from registry.client.formats import Sample
 from registry.client.formats.folder import pictures_below
-from registry.client.past import Moment, PastRegistry, moment_of, not_told
+from registry.client.past import Moment, PastRegistry, moment_of
 from registry.client.pictures import Hashers, default_workers
 from registry.client.verdicts import Judges, Registry, Rules, Verdict, judge, judge_all
 from registry.errors import InputError
@@ -93,10 +93,9 @@ def check(
     ):
         judges = Judges(asked, rules, sites)
         if past:
-            known = list(_then(samples, judges, hashers))
+            verdicts = list(_then(samples, judges, hashers))
             # Asked once more: what was erased meanwhile is to be counted too.
             moments = [one.again() for one in past]
-            verdicts = list(not_told(known, moments))
         else:
             verdicts = list(chain.from_iterable(judge_all(samples, judges, hashers, bar.advance)))
     wires = [verdict.to_wire() for verdict in verdicts]

@@ -1,12 +1,12 @@
 """What a registry knew on a day: asked as of the last event by then, with what shows that state.
 
 What a look-up finds in the past is what still can be told of it. Once a record was erased, nothing is left of
-what it said: so where records that stood then were erased since, a work of which nothing restrictive is found
-has no answer. It is never ``unknown`` and never ``allowed``.
+what it said: so where records that stood then were erased since, the registry answers of a work that nothing
+reserves that it cannot be told. It is never ``unknown`` and never ``allowed``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from registry.client.http import Asked, Known, Marks, RegistryClient
 from registry.client.log import origin_of
 from registry.client.transport import wrong_answer
-from registry.client.verdicts import Verdict
 from registry.errors import InputError, ProofError
 from registry.merkle import require_consistency
 from registry.note import Checkpoint, Verifier, open_note, parse_checkpoint
-from registry.preference import Action, Status, Use
+from registry.preference import Use
 
-__all__ = ["Moment", "PastRegistry", "moment_of", "not_told"]
+__all__ = ["Moment", "PastRegistry", "moment_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,24 +146,6 @@ class PastRegistry:
     def mark(self, keys: NDArray[np.uint64], of: str = "rule") -> Marks:
         """Raise :class:`InputError`: marks are of now, and what was withdrawn has one too."""
         raise InputError("marks cannot be asked as of an earlier event")
-
-
-def not_told(verdicts: Iterable[Verdict], moments: Sequence[Moment]) -> Iterator[Verdict]:
-    """Yield the verdicts, without an answer where what was erased since could have changed it."""
-    erased = sum(moment.erased_since for moment in moments)
-    records = "1 record that stood then was" if erased == 1 else f"{erased:,} records that stood then were"
-    reason = (
-        f"Nothing that can still be read reserved it then; but {records} erased since, and what was said "
-        "there cannot be known any more."
-    )
-    untold: dict[str, Any] = {
-        "status": Status.ERROR,
-        "action": Action.ERROR,
-        "reason": reason,
-        "decision": None,
-    }
-    for verdict in verdicts:
-        yield replace(verdict, **untold) if erased and verdict.action is Action.KEEP else verdict
 
 
 def _no_grants() -> NoReturn:

@@ -146,6 +146,10 @@ def test_what_was_erased_since_is_counted_where_it_stood(client, record, ada, cl
     }
     told = {time: asked(client, f"2026-11-03T{time}Z").get_json()["erased_since"] for time in expected}
     assert told == expected
+    item = {"items": [{"id": "1", "url": "https://free.example/x.jpg"}]}
+    for seq, status in {1: "error", 3: "ok", 4: "error", 7: "ok"}.items():
+        [then] = client.post("/api/v1/lookup", json=item | {"as_of_seq": seq}).get_json()["results"]
+        assert (then["status"], then["preference"]) == (status, "unknown" if status == "ok" else None), seq
 
 
 def test_with_as_of_seq_a_look_up_says_what_was_known_then(client, record):
