@@ -186,12 +186,13 @@ class Service:
         return process.pid if process is not None and process.poll() is None else 0
 
     def pids(self, role: str) -> list[int]:
-        """The children that are ``worker``, ``builder``, ``publisher`` or ``follower``; all for no role."""
+        """The children that are ``worker``, ``builder``, ``publisher``, ``watcher`` or ``follower``; all for no role."""
         found = []
         for child in _children(self.master()):
             with suppress(OSError):
                 words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
                 is_ = {b"build-index": "builder", b"publish": "publisher", b"follow": "follower"}
+                is_[b"watch"] = "watcher"
                 own = next((name for word, name in is_.items() if word in words), "worker")
                 if words != [b""] and role in ("", own):
                     found.append(child)
