@@ -363,7 +363,7 @@ def processes(registry: Registry) -> list[tuple[int, str]]:
     found = []
     for pid in sorted(map(int, " ".join(lists).split())):
         command = Path(f"/proc/{pid}/cmdline").read_bytes().decode()
-        what = next((word for word in ("build-index", "publish") if word in command), "worker")
+        what = next((word for word in ("build-index", "publish", "watch") if word in command), "worker")
         found.append((pid, what))
     return found
 

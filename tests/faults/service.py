@@ -186,7 +186,7 @@ class Service:
         return process.pid if process is not None and process.poll() is None else 0
 
     def pids(self, role: str) -> list[int]:
-        """The children that are ``worker``, ``builder``, ``publisher``, ``watcher`` or ``follower``; all for no role."""
+        """The children of a role: worker, builder, publisher, watcher or follower; all of them for none."""
         found = []
         for child in _children(self.master()):
             with suppress(OSError):
