@@ -32,6 +32,7 @@ from sqlmodel import SQLModel
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
+import registry.watch_tables  # noqa: F401 - its tables are emptied too
 from api import create_app
 from api.commands.serve import threaded_server
 from api.keys import create_key
