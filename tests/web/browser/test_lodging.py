@@ -1,7 +1,9 @@
 """Lodging in a real browser: forty pictures hashed where they are, and everything that can come between."""
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,10 @@ import pytest
 import requests
 from PIL import Image
 
+from api.commands.serve import threaded_server
+from api.settings import settings_from
 from registry.demo.training_set import PICTURES
+from registry.store import Store
 
 from ..lodgers import SVG, VIDEO, huge_png
 from .conftest import Visit
@@ -156,6 +161,52 @@ def test_a_registry_out_of_reach_is_waited_for_and_a_reload_goes_on(
     assert "Lodged: 40 works" in seen.text("h1")
     sent = [work["sha256"] for one in capture.batches for work in one["works"]]
     assert len(set(sent)) == 40
+
+
+@contextmanager
+def served(database: str, port: int) -> Iterator[str]:
+    """A registry at a port that it had before."""
+    server = threaded_server(settings_from({"CAVEAT_DATABASE": database}), "127.0.0.1", port)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        server.app.extensions["caveat"].store.close()
+
+
+def test_a_registry_that_is_restarted_between_batches_gets_the_rest(
+    visit: Callable[..., Visit], portfolio: Path, store: Store, database_url: str
+) -> None:
+    with served(database_url, 0) as site:
+        seen = visit(at=site)
+        page = seen.go("/register")
+        # The second batch waits until the registry is gone.
+        held: list[Any] = []
+        before = store.head()
+
+        def hold(one: Any) -> None:
+            if held or store.head() == before:
+                one.continue_()
+            else:
+                held.append(one)
+
+        page.route("**/register/batch", hold)
+        page.set_input_files("#folder", portfolio)
+        page.click("[data-submit]")
+        page.wait_for_selector("[data-doing]:has-text('All hashed')", timeout=WAIT)
+        page.wait_for_selector("[data-lodged-count]:text-is('25')", timeout=WAIT)
+        while not held:
+            page.wait_for_timeout(50)
+    held[0].continue_()
+    page.wait_for_selector("[data-note]:has-text('cannot be reached')", timeout=WAIT)
+    with served(database_url, int(site.rpartition(":")[2])):
+        page.wait_for_selector("#secret", timeout=WAIT)
+        assert "Lodged: 40 works" in seen.text("h1")
+    assert store.head() == before + 2
 
 
 def test_stopped_it_says_how_far_it_came_and_goes_on(visit: Callable[..., Visit], portfolio: Path) -> None:
