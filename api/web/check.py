@@ -119,7 +119,7 @@ def _page(wire: Mapping[str, Any], fields: Mapping[str, str], status: int = 200,
     fields = {"use": str(Use.GENAI_TRAIN), **{name: text for name, text in fields.items() if text}}
     most = state().settings.max_picture_bytes // 2**20
     more |= {"fields": fields, "most": most, "indexes": room().indexes, **_WORDS}
-    return shown("check.html", wire, status, **more)
+    return shown("check.html", wire, status, hashes=True, **more)
 
 
 def _again(error: CaveatError, fields: Mapping[str, str]) -> Response:

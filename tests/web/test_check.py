@@ -251,7 +251,7 @@ def test_a_text_that_is_no_address_is_told_in_place_and_escaped(client: FlaskCli
     page = client.get("/check", query_string={"q": text}, headers=BROWSER)
     assert page.status_code == 422
     assert BAD_TEXTS[text] in page.text
-    assert "<script" not in page.text
+    assert "<script>" not in page.text
     fields = {one.get("name"): one for tag, one in Outline(page.text).tags if tag == "input"}
     assert (fields["q"]["value"], fields["q"]["aria-invalid"]) == (text, "true")
     twin = client.get("/check.json", query_string={"q": text})
