@@ -102,8 +102,7 @@ class Making:
     def _take_apart(self) -> None:
         """Undo what an end did that was cut short: what is not of the shards is made again."""
         if (apart := self.account / _APART).exists():
-            remove(self.account / "decisions")
-            apart.rename(self.account / "decisions")
+            move_files(apart, self.account / "decisions")
         for one in self.account.iterdir() if self.account.exists() else ():
             if one.name not in (SETTINGS, WRITING, "decisions", "shards"):
                 remove(one)
@@ -158,10 +157,13 @@ class Making:
                         shutil.copyfileobj(read, out)
         remove(beside)
         remove(self.account / WRITING)
-        folder = self.account / "decisions"
-        if all(one.suffix == ".jsonl" for one in folder.rglob("*") if one.is_file()) and folder.exists():
-            # They are together now; a run that is cut short before it appears goes on from them.
-            folder.rename(self.account / _APART)
+        # They are together now; a run that is cut short before it appears goes on from them.
+        for one in filter(Path.exists, lines):
+            kept = self.account / _APART / one.relative_to(self.account / "decisions")
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            one.rename(kept)
+        if not any(one.is_file() for one in (self.account / "decisions").rglob("*")):
+            remove(self.account / "decisions")
 
     def _sweep(self, names: Collection[str]) -> None:
         """Delete from the output what is of no shard: of one that has gone, or of an end that failed."""

@@ -72,8 +72,9 @@ REFUSED = {
     "two lines": ({"title": "a\nb"}, "title: expected one line"),
     "a blank before it": ({"title": " a"}, "title: expected one line"),
     "two blanks": ({"limits": ["a  b"]}, "limits: expected one line"),
-    "text that turns around": ({"author": "a\u202eb"}, "author: expected one line"),
-    "an end of a paragraph": ({"author": "a\u2029b"}, "author: expected one line"),
+    "text that turns around": ({"author": "a\u202eb"}, "author: expected text"),
+    "an end of a paragraph": ({"author": "a\u2029b"}, "author: expected text"),
+    "text that is not seen": ({"author": "a\u200bb"}, "author: expected one line"),
     "half a character": ({"author": "\ud800"}, "author: expected text"),
     "a use that is none": ({"artists": [{"name": "x", "use": "fun"}]}, "expected one of tdm, train"),
     "a preference that is none": (

@@ -138,7 +138,17 @@ HOSTILE = st.builds(
 )
 ANY_TEXT = st.text(
     st.characters(
-        exclude_categories=["Cs"], exclude_characters=[chr(n) for n in (*range(10), *range(11, 32), 127)]
+        exclude_categories=["Cs"],
+        exclude_characters=[
+            chr(n)
+            for n in (
+                *range(10),
+                *range(11, 32),
+                *range(127, 160),
+                *range(0x2028, 0x202F),
+                *range(0x2066, 0x206A),
+            )
+        ],
     ),
     max_size=30,
 )
