@@ -270,6 +270,7 @@ def test_whoever_comes_back_enters_the_code_and_adds(visit: Callable[..., Visit]
     page.click("text=Open")
     assert seen.violations() == []
     page.click("text=Without a name")
+    page.wait_for_selector("label[for=local]")  # It is shown once the script is there.
     page.set_input_files("#local", portfolio / "work-10.jpg")
     page.click("[data-submit]")
     page.wait_for_selector("text=Works were added", timeout=WAIT)
