@@ -145,8 +145,7 @@ test-documents: $(TOLD) ## Croissant and SPDX read by mlcroissant and by SPDX's 
 	$(BIN)/python -m pytest -q tests/third_party/documents
 
 test-browser: $(BROWSER) $(WARM) ## the pages in Chromium: light, dark, on a phone, by keyboard, without scripts; axe; hash.js
-	$(BIN)/python -m pytest -q tests/web/browser
-	$(BIN)/python -m pytest -q tests/web/hash
+	$(BIN)/python -m pytest -q tests/web/browser tests/web/hash
 
 test-recipes: $(ENGINES)/.installed ## the recipes for Spark, Ray, Daft and DuckDB, and --engine ray: 700 MB to install, four minutes
 	$(ENGINES)/bin/python -m pytest -q tests/recipes

@@ -134,7 +134,7 @@ HOSTILE = st.builds(
         max_size=1,
     ).map(tuple),
     purposes=st.lists(TEXT, max_size=2).map(tuple),
-    limits=st.lists(TEXT, max_size=2).map(tuple),
+    limits=st.lists(TEXT, max_size=2, unique=True).map(tuple),
 )
 ANY_TEXT = st.text(
     st.characters(

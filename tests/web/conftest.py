@@ -1,7 +1,8 @@
 """A registry with Ada's works in it, and two datasets with copies of them, as the pages show them."""
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,18 @@ from registry.client import index_dataset
 from registry.client.lodging import work_of
 from registry.client.pictures import hash_files
 from registry.demo.training_set import PICTURES, make_training_set
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+"""Beside headless and an empty profile, which Playwright sees to."""
 
 ADA, STRANGER = PICTURES / "ada", PICTURES / "ben/elephant.jpg"
 SCOPES = ("register", "lookup", "domain:ada.example")
@@ -76,3 +89,14 @@ def ada(client: Any, make_key: Callable[..., Any]) -> Any:
         answer = client.post("/api/v1/reservations", json=body, headers=key.headers)
         assert answer.status_code == 201, answer.text
     return key
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """One browser for all packages of tests: a process can drive one only."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        yield browser
+        browser.close()

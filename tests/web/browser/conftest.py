@@ -1,6 +1,5 @@
 """The pages in a real browser; nothing is collected until ``make test-browser`` has fetched what it takes."""
 
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,20 +10,9 @@ from typing import Any
 import pytest
 import requests
 
-from ..conftest import SCOPES, Datasets, reservations
+from ..conftest import CHROMIUM, SCOPES, Datasets, reservations
 
 AXE = Path(sys.prefix) / "browser/node_modules/axe-core/axe.min.js"
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-"""Beside headless and an empty profile, which Playwright sees to."""
 
 collect_ignore_glob = [] if find_spec("playwright") and AXE.exists() and CHROMIUM else ["*"]
 
@@ -55,16 +43,6 @@ class Visit:
         self.page.set_input_files("#picture", picture)
         self.page.click("text=Send and check")
         self.page.wait_for_selector("#verdict")
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from registry.errors import PictureError
 from registry.fingerprint import query_fingerprint, registered_fingerprint
 from registry.picture import decode_picture
 
-from ..browser.conftest import CHROMIUM, chromium  # noqa: F401
+from ..conftest import CHROMIUM
 from .serving import Site, opened
 from .test_hash_bad_input import png
 from .test_hash_vectors import DECODE, FILES, FINGERPRINT, PDQ, ROOT
@@ -82,7 +82,7 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture
-def window(chromium: Any, site: Site) -> Iterator[Window]:  # noqa: F811
+def window(chromium: Any, site: Site) -> Iterator[Window]:
     window = Window(chromium, site)
     yield window
     window.page.close()
@@ -124,7 +124,7 @@ REFUSED = ("AVIF half-transparent", "WebP animated, half-transparent")
 
 
 @pytest.fixture(scope="module")
-def every_kind(chromium: Any, site: Site, folder: Path) -> dict[str, Any]:  # noqa: F811
+def every_kind(chromium: Any, site: Site, folder: Path) -> dict[str, Any]:
     window = Window(chromium, site)
     told = window.hash(written(folder, FILES))
     window.page.close()

@@ -11,8 +11,7 @@ import requests
 from flask import Flask, render_template_string
 from PIL import Image
 
-from ..browser.conftest import CHROMIUM, chromium  # noqa: F401
-from ..conftest import ADA, SCOPES, STRANGER, reservations
+from ..conftest import ADA, CHROMIUM, SCOPES, STRANGER, reservations
 from .serving import Site, opened
 
 pytestmark = pytest.mark.skipif(
@@ -40,7 +39,7 @@ def site(threaded: Callable[..., str], database_url: str, make_key: Any, app: Fl
 
 
 @pytest.fixture
-def page(chromium: Any, site: Site) -> Iterator[Any]:  # noqa: F811
+def page(chromium: Any, site: Site) -> Iterator[Any]:
     page = chromium.new_page()
     page.goto(f"{site.address}/check")
     yield page
